@@ -1,0 +1,2 @@
+//! oscctl.
+fn main() {}

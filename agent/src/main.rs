@@ -1,0 +1,2 @@
+//! oscd.
+fn main() {}
