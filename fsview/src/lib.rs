@@ -1,1 +1,13 @@
-//! fsview.
+//! The agent's state as a file tree, at the kernel's speed.
+//!
+//! [`mount`] shows a [`Model`] as the tree of the design: records that the kernel caches and that the tree invalidates when
+//! [`Tree::changed`] says so, and control files that turn a write into [`Model::command`]. The crate depends on no other of ours.
+
+mod model;
+mod mount;
+
+pub use model::{
+    Caller, Change, ElementNames, Model, Operation, Outcome, PAYLOAD_MAX, Plugin, Request, Server,
+    Target, Verb,
+};
+pub use mount::{MountError, Mounted, Options, Tree, mount};
