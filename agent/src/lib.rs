@@ -1,1 +1,15 @@
-//! osc-agent.
+//! The per-host storage agent: hosts storage plug-ins written in Python, and shows what they manage
+//! as a file tree and on D-Bus.
+//!
+//! The modules are the design's layers; arrows point down only:
+//! `bus` and `view` (the tree) → `service` → `operation`, `inventory`, `plugin` → `store`, `host` → `record`.
+
+pub mod config;
+pub mod error;
+pub mod inventory;
+pub mod operation;
+pub mod plugin;
+pub mod record;
+pub mod service;
+
+pub use error::{Error, Kind, Result};

@@ -1,0 +1,81 @@
+//! Vendors' plug-ins: what is installed, and the calls into them.
+
+pub mod api;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::inventory::Plugin;
+use api::Method;
+
+/// One call of a plug-in's method.
+#[derive(Debug)]
+pub struct Call {
+    /// The operation it belongs to, or an id of its own.
+    pub id: Uuid,
+    /// The method.
+    pub method: &'static Method,
+    /// Arguments in the API's order: the parameter's name and the value in wire form.
+    pub args: Vec<(&'static str, Value)>,
+    /// How long it may take.
+    pub deadline: Duration,
+    /// Ends the call early, as a [`Kind::Cancelled`].
+    pub cancel: CancellationToken,
+}
+
+/// What the catalog tells as it finds out.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A plug-in is there for the first time, or has changed.
+    Present(Arc<Plugin>),
+    /// A plug-in, by implementation name, is gone.
+    Gone(String),
+    /// A plug-in broke the contract: implementation name, and what it did, worded so that saying
+    /// it once is enough.
+    Problem(String, String),
+}
+
+/// The plug-in runtime: catalog, workers and cache. A handle: clones are the same runtime.
+#[derive(Clone)]
+pub struct Runtime {}
+
+impl Runtime {
+    /// Starts loading what is installed, and tells of it through `events`.
+    ///
+    /// # Errors
+    /// When the run directory below the state directory cannot be made.
+    pub async fn start(_config: &Config, _events: mpsc::UnboundedSender<Event>) -> Result<Runtime> {
+        Ok(Runtime {})
+    }
+
+    /// Makes a call, and returns what the method returned (wire form).
+    ///
+    /// A list of dicts is given to `item` one by one, as it arrives, and then stands as `null` in
+    /// the result; `item` is not called for anything else.
+    ///
+    /// # Errors
+    /// The plug-in's exception by the error table; [`Kind::Timeout`], [`Kind::WorkerDied`],
+    /// [`Kind::PluginUnavailable`], [`Kind::PluginFault`] or [`Kind::Cancelled`].
+    pub async fn call(
+        &self,
+        _impl_name: &str,
+        _call: Call,
+        _item: &mut (dyn FnMut(&RawValue) + Send),
+    ) -> Result<Value> {
+        Err(Error::new(Kind::PluginUnavailable, "no plug-in is installed"))
+    }
+
+    /// Forgets what the plug-ins of a storage server cached (`IPlugin.cache`).
+    pub fn forget_cache(&self, _ss_uuid: Uuid) {}
+
+    /// Ends every worker, and every call with it.
+    pub async fn shutdown(&self) {}
+}
