@@ -4,10 +4,10 @@
 //! The modules are the design's layers; arrows point down only:
 //! `bus` and `view` (the tree) → `service` → `operation`, `inventory`, `plugin` → `store`, `host` → `record`.
 
+pub mod command;
 pub mod config;
 pub mod error;
 pub mod inventory;
-pub mod operation;
 pub mod plugin;
 pub mod record;
 pub mod service;

@@ -1,8 +1,6 @@
 //! The one façade: everything above (the tree, D-Bus, and through it `oscctl`) asks [`Agent`], and
 //! nothing else.
 
-pub mod command;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +8,10 @@ use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+use crate::command::Command;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::inventory::{Change, Snapshot};
-use crate::operation::{Caller, Target};
-use command::Command;
+use crate::inventory::{Caller, Change, Snapshot, Target};
 
 /// The agent. A handle: clones are the same agent.
 #[derive(Clone)]

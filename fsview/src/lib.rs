@@ -7,7 +7,7 @@ mod model;
 mod mount;
 
 pub use model::{
-    Caller, Change, ElementNames, Model, Operation, Outcome, PAYLOAD_MAX, Plugin, Request, Server,
-    Target, Verb,
+    Caller, Change, ElementNames, Model, Operation, Outcome, PAYLOAD_MAX, Plugin, Request, Server, Target,
+    Verb,
 };
 pub use mount::{MountError, Mounted, Options, Tree, mount};

@@ -53,10 +53,7 @@ pub trait Model: Send + Sync + 'static {
     /// One field of [`attrs`](Self::attrs); worth overriding where making all of them costs more.
     fn attr(&self, target: &Target, field: &str) -> Option<Arc<str>> {
         let attrs = self.attrs(target);
-        attrs
-            .into_iter()
-            .find(|(name, _)| &**name == field)
-            .map(|(_, value)| value)
+        attrs.into_iter().find(|(name, _)| &**name == field).map(|(_, value)| value)
     }
 
     /// Identities of the operations to show, in any order.

@@ -21,12 +21,7 @@ pub struct Options {
 impl Options {
     /// The usual ones: root alone, `oscd`, two threads.
     pub fn new(mountpoint: impl Into<PathBuf>) -> Self {
-        Self {
-            mountpoint: mountpoint.into(),
-            gid: 0,
-            fs_name: "oscd".into(),
-            threads: 2,
-        }
+        Self { mountpoint: mountpoint.into(), gid: 0, fs_name: "oscd".into(), threads: 2 }
     }
 }
 
@@ -82,7 +77,5 @@ impl Mounted {
 /// See [`MountError`].
 pub fn mount(options: Options, model: Arc<dyn Model>) -> Result<Mounted, MountError> {
     let _ = model;
-    Err(MountError {
-        message: format!("{}: not yet implemented", options.mountpoint.display()),
-    })
+    Err(MountError { message: format!("{}: not yet implemented", options.mountpoint.display()) })
 }

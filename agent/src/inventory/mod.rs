@@ -2,8 +2,7 @@
 //! [`Change`]s that everything else learns of changes from.
 
 pub mod model;
+pub mod operation;
 
-pub use model::{
-    Abilities, Change, Element, Elements, FileSystem, Plugin, PluginStatus, Server, ServerState, Snapshot,
-    What,
-};
+pub use model::{Change, Element, Elements, FileSystem, Server, ServerState, Snapshot, What};
+pub use operation::{Caller, Operation, State, Target};

@@ -1,6 +1,7 @@
 //! Vendors' plug-ins: what is installed, and the calls into them.
 
 pub mod api;
+mod model;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +14,9 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::inventory::Plugin;
 use api::Method;
+
+pub use model::{Abilities, Plugin, PluginStatus};
 
 /// One call of a plug-in's method.
 #[derive(Debug)]

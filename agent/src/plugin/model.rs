@@ -56,4 +56,3 @@ impl Plugin {
         .to_string()
     }
 }
-
