@@ -238,15 +238,15 @@ commands! {
         "file-remove" ["path" = file_record: Path required] - destroy call "Remove a file or a directory.";
         "file-resize" ["path" = file_record: Path required, "size" = new_size: Size required] - resize call "Change a file's size.";
         "file-snapshot" ["path" = file_record: Path required, "name" = snap_name: Text optional] - createSnap call "Take a snapshot of a file.";
-        "file-restore" ["path" = file_record: Path required, "snapshot" = snap_file_record: Path required] - snapRestore call "Roll a file back to a snapshot.";
-        "file-snap-remove" ["snapshot" = snap_file_record: Path required] - snapRemove call "Remove a file's snapshot.";
+        "file-restore" ["path" = file_record: Path required, "snapshot" = snap_record: Path required] - snapRestore call "Roll a file back to a snapshot.";
+        "file-snap-remove" ["snapshot" = snap_record: Path required] - snapRemove call "Remove a file's snapshot.";
         "file-snapshots" ["path" = file_record: Path required] - getCurrentSnaps call "List a file's snapshots.";
         "file-clone" ["path" = file_record: Path required, "name" = clone_name: Text optional] - clone call "Clone a file.";
-        "file-clone-snapshot" ["snapshot" = snap_file_record: Path required, "name" = clone_name: Text optional] - cloneFromSnap call "Clone a file's snapshot.";
+        "file-clone-snapshot" ["snapshot" = snap_record: Path required, "name" = clone_name: Text optional] - cloneFromSnap call "Clone a file's snapshot.";
         "file-split" ["path" = file_record: Path required] - splitClone call "Make a cloned file independent.";
         "file-is-snapable" ["path" = file_record: Path required] - isSnapable call "Whether a snapshot can be taken now.";
         "file-is-cloneable" ["path" = file_record: Path required] - isCloneable call "Whether a clone can be made now.";
-        "file-is-restorable" ["path" = file_record: Path required, "snapshot" = snap_file_record: Path required] - isRestorable call
+        "file-is-restorable" ["path" = file_record: Path required, "snapshot" = snap_record: Path required] - isRestorable call
             "Whether a file can be rolled back to a snapshot now.";
     }
     Operation {

@@ -152,7 +152,11 @@ pub struct Method {
     pub deadline: Deadline,
 }
 
+// Most arguments come from where their name says; `name: Source` in a row says otherwise.
 macro_rules! source {
+    ($name:ident : $source:ident) => {
+        Source::$source
+    };
     (ss_record) => {
         Source::Server
     };
@@ -175,9 +179,6 @@ macro_rules! source {
         Source::File
     };
     (file_comp_record) => {
-        Source::File
-    };
-    (snap_file_record) => {
         Source::File
     };
     ($other:ident) => {
@@ -204,12 +205,12 @@ macro_rules! changes {
 }
 
 macro_rules! methods {
-    ($($ty:ident { $($name:ident($($arg:ident),*) -> $answer:ident, $ability:tt, $sync:tt, $changes:ident, $deadline:ident;)* })*) => {
+    ($($ty:ident { $($name:ident($($arg:ident $(: $source:ident)?),*) -> $answer:ident, $ability:tt, $sync:tt, $changes:ident, $deadline:ident;)* })*) => {
         /// Every method of the API.
         pub const METHODS: &[Method] = &[$($(Method {
             name: stringify!($name),
             plugin_type: PluginType::$ty,
-            args: &[$(Arg { name: stringify!($arg), source: source!($arg) }),*],
+            args: &[$(Arg { name: stringify!($arg), source: source!($arg $(: $source)?) }),*],
             answer: Answer::$answer,
             ability: ability!($ability),
             is_sync: ability!($sync),
@@ -256,9 +257,9 @@ methods! {
         getCurrentSnaps(ss_record, se_record) -> Elements, -, -, reads, Query;
         getSnapLimits(ss_record, se_record) -> Plain, -, -, reads, Query;
         snapRestore(ss_record, se_record, snap_record) -> Element, snapshot, -, changes, Copy;
-        snapRemove(ss_record, se_record) -> ElementGone, snapshot, -, changes, Change;
+        snapRemove(ss_record, snap_record: Element) -> ElementGone, snapshot, -, changes, Change;
         clone(ss_record, se_record, clone_name) -> NewElement, clone, clone_is_sync, changes, Copy;
-        cloneFromSnap(ss_record, se_record, clone_name) -> NewElement, snapclone, snapclone_is_sync, changes, Copy;
+        cloneFromSnap(ss_record, snap_record: Element, clone_name) -> NewElement, snapclone, snapclone_is_sync, changes, Copy;
         splitClone(ss_record, se_record) -> Element, splitclone, splitclone_is_sync, changes, Copy;
         getCurrentClones(ss_record, se_record) -> Elements, -, -, reads, Query;
         getCloneLimits(ss_record, se_record) -> Plain, -, -, reads, Query;
@@ -301,15 +302,15 @@ methods! {
         destroy(ss_record, fs_record, file_record) -> Nothing, -, -, changes, Change;
         resize(ss_record, fs_record, file_record, new_size) -> File, -, -, changes, Change;
         createSnap(ss_record, fs_record, file_record, snap_name) -> File, snapshot, snap_is_sync, changes, Copy;
-        snapRestore(ss_record, fs_record, file_record, snap_file_record) -> File, snapshot, -, changes, Copy;
-        snapRemove(ss_record, fs_record, snap_file_record) -> Nothing, snapshot, -, changes, Change;
+        snapRestore(ss_record, fs_record, file_record, snap_record: File) -> File, snapshot, -, changes, Copy;
+        snapRemove(ss_record, fs_record, snap_record: File) -> Nothing, snapshot, -, changes, Change;
         getCurrentSnaps(ss_record, fs_record, file_record) -> Files, -, -, reads, Query;
         clone(ss_record, fs_record, file_record, clone_name) -> File, clone, clone_is_sync, changes, Copy;
-        cloneFromSnap(ss_record, fs_record, snap_file_record, clone_name) -> File, snapclone, snapclone_is_sync, changes, Copy;
+        cloneFromSnap(ss_record, fs_record, snap_record: File, clone_name) -> File, snapclone, snapclone_is_sync, changes, Copy;
         splitClone(ss_record, fs_record, file_record) -> File, splitclone, splitclone_is_sync, changes, Copy;
         isSnapable(ss_record, fs_record, file_record) -> Plain, -, -, reads, Query;
         isCloneable(ss_record, fs_record, file_record) -> Plain, -, -, reads, Query;
-        isRestorable(ss_record, fs_record, file_record, snap_file_record) -> Plain, -, -, reads, Query;
+        isRestorable(ss_record, fs_record, file_record, snap_record: File) -> Plain, -, -, reads, Query;
         getFileSystemSnapLimits(ss_record, fs_record) -> Plain, -, -, reads, Query;
         getFileSystemCloneLimits(ss_record, fs_record) -> Plain, -, -, reads, Query;
     }
