@@ -153,3 +153,7 @@ EXCEPTIONS = dict(
     if isinstance(value, type) and issubclass(value, IPluginException) and not name.startswith("_")
 )
 """Every public exception class by name."""
+
+for _class in EXCEPTIONS.values():
+    # Where plug-ins import it from, and what a traceback should show.
+    _class.__module__ = "OSCPlugin"

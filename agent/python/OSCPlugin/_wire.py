@@ -23,8 +23,24 @@ _SURROGATES = re.compile(u"[\ud800-\udfff]")
 _RESERVED = ("$bytes", "$str")
 
 
-def encode(value, where="the result", depth=0):
-    """The JSON-able form of `value`. TypeError, naming the place, for anything that has none."""
+class Unencodable(TypeError):
+    """A value that cannot be passed to the agent; `path` says where in the whole it sits, outermost first."""
+
+    def __init__(self, reason):
+        TypeError.__init__(self, reason)
+        self.reason = reason
+        self.path = []
+
+
+def encode(value, whole="the result"):
+    """The JSON-able form of `value`. TypeError, naming the place within `whole`, for anything that has none."""
+    try:
+        return _encode(value, 0)
+    except Unencodable as error:
+        raise TypeError("%s%s %s" % (whole, "".join(error.path), error.reason))
+
+
+def _encode(value, depth):
     if value is None or value is True or value is False:
         return value
     kind = type(value)
@@ -33,39 +49,61 @@ def encode(value, where="the result", depth=0):
     if isinstance(value, INTEGERS):
         number = int(value)
         if not -0x8000000000000000 <= number <= 0xFFFFFFFFFFFFFFFF:
-            raise TypeError("%s is an integer of more than 64 bits" % where)
+            raise Unencodable("is an integer of more than 64 bits")
         return number
     if depth > MAX_DEPTH:
-        raise TypeError("%s is nested more than %d levels deep, or contains itself" % (where, MAX_DEPTH))
+        error = Unencodable("is nested more than %d levels deep, or contains itself" % MAX_DEPTH)
+        error.deep = True
+        raise error
     if isinstance(value, dict):
-        return _encode_dict(value, where, depth)
-    if isinstance(value, (list, tuple)):
-        return [encode(item, "%s[%d]" % (where, i), depth + 1) for i, item in enumerate(value)]
-    if isinstance(value, (set, frozenset)):
-        return [encode(item, where + "{}", depth + 1) for item in value]
+        return _encode_dict(value, depth)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return _encode_list(value, depth)
     if isinstance(value, str):
         return _encode_native(value)
     if isinstance(value, TEXT):
         return _encode_text(value)
     if isinstance(value, (bytes, bytearray)):
-        return _encode_bytes(bytes(value))
+        return _wrapped("$bytes", bytes(value))
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
-            raise TypeError("%s is %r, which JSON has no number for" % (where, value))
+            raise Unencodable("is %r, which JSON has no number for" % value)
         return float(value)
-    raise TypeError("%s is a %s, which cannot be passed to the agent" % (where, kind.__name__))
+    raise Unencodable("is a %s, which cannot be passed to the agent" % kind.__name__)
 
 
-def _encode_dict(value, where, depth):
-    out = {}
-    for key, item in value.items():
-        name = encode(key, where) if isinstance(key, (str, TEXT)) else None
-        if not isinstance(name, (str, TEXT)):
-            raise TypeError("%s has the key %.80r, which is not text" % (where, key))
-        out[name] = encode(item, "%s[%.80r]" % (where, key), depth + 1)
-    if len(out) == 1 and list(out)[0] in _RESERVED:
-        raise TypeError("%s has the reserved key %r" % (where, list(out)[0]))
+def _encode_list(items, depth):
+    out = []
+    try:
+        for item in items:
+            out.append(_encode(item, depth + 1))
+    except Unencodable as error:
+        raise _at(error, "[%d]" % len(out))
     return out
+
+
+def _encode_dict(pairs, depth):
+    out = {}
+    for key, item in pairs.items():
+        name = _encode(key, depth) if isinstance(key, (str, TEXT)) else None
+        if not isinstance(name, (str, TEXT)):
+            raise Unencodable("has the key %.80r, which is not text" % (key,))
+        try:
+            out[name] = _encode(item, depth + 1)
+        except Unencodable as error:
+            raise _at(error, "[%.80r]" % (key,))
+    if len(out) == 1 and list(out)[0] in _RESERVED:
+        raise Unencodable("has the reserved key %s" % list(out)[0])
+    return out
+
+
+def _at(error, place):
+    # A hundred levels of the same cycle tell nobody anything.
+    if not hasattr(error, "deep") or len(error.path) < 3:
+        error.path.insert(0, place)
+    else:
+        error.path[0] = place + "..."
+    return error
 
 
 def _encode_text(text):
@@ -75,18 +113,14 @@ def _encode_text(text):
     return text if not _SURROGATES.search(text) else _wrapped("$str", text.encode("utf-8", "surrogatepass"))
 
 
-def _encode_bytes(data):
-    return _wrapped("$bytes", data)
-
-
 def _encode_native(value):
     if not PY2:
         return _encode_text(value)
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
-        return _encode_bytes(value)
-    return text if not _SURROGATE_BYTES.search(value) else _encode_bytes(value)
+        return _wrapped("$bytes", value)
+    return text if not _SURROGATE_BYTES.search(value) else _wrapped("$bytes", value)
 
 
 def _wrapped(key, data):

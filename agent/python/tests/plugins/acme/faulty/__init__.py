@@ -1,0 +1,1 @@
+osc_isa_plugins = ["acme.faulty.Faulty.Faulty", "acme.faulty.Faulty.Listed"]

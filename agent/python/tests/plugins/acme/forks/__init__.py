@@ -1,0 +1,4 @@
+import os
+
+os.fork()
+osc_isa_plugins = ["acme.partly.Good.Good"]

@@ -1,0 +1,1 @@
+osc_isa_plugins = ["acme.legacy.Legacy.Legacy"]

@@ -1,0 +1,1 @@
+raise RuntimeError(u"Gr\xf6\xdfe")
