@@ -78,6 +78,23 @@ impl Agent {
         Err(Error::new(Kind::Internal, "not built yet"))
     }
 
+    /// Loads a plug-in module (`<vendor>.<plugin-module>`) afresh; all of them where it is empty.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when no such module is installed.
+    pub async fn reload_plugins(&self, _module: &str) -> Result<()> {
+        Err(Error::new(Kind::Internal, "not built yet"))
+    }
+
+    /// Takes in what the scriptlet of a plug-in's package announces (specification, Appendix B):
+    /// `install`, `upgrade` or `erase`, then name, version-release, directory, vendor and module.
+    ///
+    /// # Errors
+    /// When the words are not these six; what the catalog makes of it is never an error.
+    pub async fn announce(&self, _words: &[String]) -> Result<()> {
+        Err(Error::new(Kind::Internal, "not built yet"))
+    }
+
     /// How long a write to a control file waits for its operation.
     pub fn write_wait(&self) -> Duration {
         Duration::from_secs(60)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -11,7 +12,7 @@ use crate::plugin::api::PluginType;
 use crate::plugin::{Abilities, Plugin};
 use crate::record::{self, Dict, StorageServer};
 
-use super::operation::Operation;
+use super::operation::{Operation, rfc3339};
 
 /// Everything there is at one moment. Cheap to clone; never changed once published.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +71,20 @@ impl Server {
     /// The name users know it by.
     pub fn name(&self) -> &str {
         self.record.name.as_deref().unwrap_or("")
+    }
+
+    /// How fresh it is, as one line of JSON without a newline (`state` in the tree and on D-Bus).
+    pub fn state_line(&self) -> String {
+        let state = &self.state;
+        json!({
+            "stale": state.stale,
+            "plugin_available": state.plugin_available,
+            "refreshed": state.refreshed.map(rfc3339),
+            "failures": state.failures,
+            "error": state.error.as_ref().map(Error::to_json),
+            "refresh_interval": state.refresh_interval.as_secs(),
+        })
+        .to_string()
     }
 }
 
