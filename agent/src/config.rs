@@ -22,6 +22,42 @@ pub struct Config {
     pub deadlines: std::collections::BTreeMap<String, Duration>,
     /// Interpreters by module (`vendor.module`), tried instead of `python3`, `python2.7`.
     pub interpreters: std::collections::BTreeMap<String, PathBuf>,
+    /// Directories in which `python3` and `python2.7` are looked for before those on `PATH`.
+    pub interpreter_path: Vec<PathBuf>,
+    /// What a call may use up.
+    pub limits: Limits,
+    /// The same by module (`vendor.module`), instead of [`Config::limits`].
+    pub module_limits: std::collections::BTreeMap<String, Limits>,
+}
+
+/// What one call of a plug-in may use up; its time is bounded by the method's deadline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Address space in bytes.
+    pub memory: Option<u64>,
+    /// Processor time in seconds.
+    pub cpu: Option<u64>,
+    /// Open files.
+    pub open_files: Option<u64>,
+    /// Bytes of one value that it answers, or of one element of a list.
+    pub value: usize,
+    /// Bytes of everything that it answers, asks and logs.
+    pub output: usize,
+    /// Calls of one module that run at the same time; the others wait.
+    pub calls: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            memory: Some(2 << 30),
+            cpu: None,
+            open_files: Some(1024),
+            value: 16 << 20,
+            output: 64 << 20,
+            calls: 32,
+        }
+    }
 }
 
 impl Default for Config {
@@ -35,6 +71,9 @@ impl Default for Config {
             import_deadline: Duration::from_secs(10),
             deadlines: Default::default(),
             interpreters: Default::default(),
+            interpreter_path: Vec::new(),
+            limits: Limits::default(),
+            module_limits: Default::default(),
         }
     }
 }

@@ -60,8 +60,9 @@ impl Runtime {
 
     /// Makes a call, and returns what the method returned (wire form).
     ///
-    /// A list of dicts is given to `item` one by one, as it arrives, and then stands as `null` in
-    /// the result; `item` is not called for anything else.
+    /// Where the method answers a list of records, each is given to `item`, one by one as it
+    /// arrives, and the result is `null`, also for a list of none; `item` is not called for
+    /// anything else. What `item` was given counts only if the call then succeeds.
     ///
     /// # Errors
     /// The plug-in's exception by the error table; [`Kind::Timeout`], [`Kind::WorkerDied`],
@@ -74,6 +75,26 @@ impl Runtime {
     ) -> Result<Value> {
         Err(Error::new(Kind::PluginUnavailable, "no plug-in is installed"))
     }
+
+    /// Everything installed, as [`Event::Present`] last told it.
+    pub fn plugins(&self) -> Vec<Arc<Plugin>> {
+        Vec::new()
+    }
+
+    /// Loads a module (`vendor.module`) afresh, whether it has changed or not; without a name, all
+    /// of them. Returns when they serve.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is no such module; [`Kind::PluginUnavailable`] when it cannot
+    /// be loaded: what served until now goes on serving.
+    pub async fn reload(&self, _module: Option<&str>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Tells that a plug-in broke the contract in what it answered (a field of the wrong type, one
+    /// that it may not change), the first time each `text` is told: in its status, and as an
+    /// [`Event::Problem`].
+    pub fn report(&self, _impl_name: &str, _text: &str) {}
 
     /// Forgets what the plug-ins of a storage server cached (`IPlugin.cache`).
     pub fn forget_cache(&self, _ss_uuid: Uuid) {}
