@@ -41,26 +41,25 @@ def main(arguments):
     logging.root.setLevel(logging.INFO)
     _import_common_modules()
 
+    server = None
     try:
         classes, described, broken = load.load(options["--module"], options["--dir"])
+        status = {"ready": {"python": "%d.%d.%d" % sys.version_info[:3], "classes": described, "broken": broken}}
+        server = serve.Server(_LISTENER, classes, agent_pid)
+        serve.warm_up()
     except load.LoadFailed as failure:
         status = {"failed": failure.report}
-    else:
-        status = {"ready": {
-            "python": "%d.%d.%d" % sys.version_info[:3], "classes": described, "broken": broken}}
     if os.getpid() != pid:
         os._exit(0)  # a process that the module forked while it was imported
     _tell(_wire.line(status))
-    if "failed" in status:
-        return 1
-
-    serve.warm_up()
-    server = serve.Server(_LISTENER, classes, agent_pid)
-    gc.collect()
-    if hasattr(gc, "freeze"):
-        gc.freeze()  # keeps collections in calls from copying every page that they share with this process
-    server.run()
-    return 0
+    if server is not None:
+        gc.collect()
+        if hasattr(gc, "freeze"):
+            gc.freeze()  # keeps collections in calls from copying every page that they share with this process
+        server.run()
+    # What the module started while it was imported ends with it.
+    process.kill_tree(pid)
+    return 0 if server is not None else 1
 
 
 def _import_common_modules():

@@ -46,9 +46,9 @@ class Worker(object):
         self.status = json.loads(line.decode("utf-8")) if line else None
 
     def _drain(self, place, fd):
-        with os.fdopen(fd, "rb", 0) as pipe:
-            for data in iter(lambda: pipe.read(65536), b""):
-                self.output[place] += data
+        for data in iter(lambda: os.read(fd, 65536), b""):
+            self.output[place] += data
+        os.close(fd)
 
     def connect(self):
         return Connection(self.path)
@@ -75,6 +75,9 @@ class Worker(object):
         return self.exit_status
 
     def close(self):
+        """Stops the worker; more than once is fine."""
+        if not os.path.exists(self.folder):
+            return
         if self.exit_status is None:
             os.kill(self.pid, signal.SIGTERM)
             if self.wait() is None:
@@ -211,3 +214,7 @@ def gone(pid):
     while alive(pid) and time.time() < deadline:
         time.sleep(0.005)
     return not alive(pid)
+
+
+if SDK not in sys.path:
+    sys.path.insert(0, SDK)

@@ -25,7 +25,6 @@ class Server(object):
         process.close_on_exec(self.listener.fileno())
         process.do_not_block(self.listener.fileno())
         self.classes = classes
-        self.agent_pid = agent_pid
         self.pid = os.getpid()
         self.calls = set()
         # What the module started while it was imported is its own business.
@@ -36,13 +35,14 @@ class Server(object):
             process.close_on_exec(fd)
             process.do_not_block(fd)
 
-    def run(self):
-        """Returns once it has been told to stop and the last call has ended."""
         signal.set_wakeup_fd(self.wake)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        watch_agent(self.agent_pid)
+        watch_agent(agent_pid)
+
+    def run(self):
+        """Returns once it has been told to stop and the last call has ended."""
         while self.calls or not self.stopping:
             self._wait()
             self._reap()

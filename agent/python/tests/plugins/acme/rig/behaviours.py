@@ -199,9 +199,19 @@ def files(ss):
                 "environment": os.environ["TMPDIR"]}
 
 
+def descriptors():
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found.append("%s %s" % (fd, os.readlink("/proc/self/fd/" + fd)))
+        except OSError:
+            pass  # the directory that is being read
+    return sorted(found)
+
+
 def surroundings(ss):
     return {"environment": dict(os.environ), "stdin": sys.stdin.read(), "argv": sys.argv, "session": os.getsid(0),
-            "pid": os.getpid(), "fds": sorted(int(fd) for fd in os.listdir("/proc/self/fd")),
+            "pid": os.getpid(), "fds": descriptors(),
             "cmdline": open("/proc/self/cmdline").read()}
 
 
