@@ -1,0 +1,6 @@
+"""Cannot be imported."""
+# stage: load
+# error: PluginUnavailable
+# says: ZeroDivisionError
+
+1 / 0

@@ -1,0 +1,16 @@
+"""Leaves temporary files behind."""
+# stage: works
+# error: -
+# says: -
+
+from OSCPlugin import IPlugin
+
+from .Good import Good, element  # noqa: F401
+
+
+class Misfit(Good):
+    @staticmethod
+    def list(ss_record):
+        for _ in range(10):
+            IPlugin.getNamedTemporaryFile(prefix='left-behind', delete=False).write(b'x')
+        return Good.list(ss_record)

@@ -1,0 +1,6 @@
+"""Has something else under the class's name."""
+# stage: load
+# error: PluginUnavailable
+# says: class
+
+Misfit = 42

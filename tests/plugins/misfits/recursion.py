@@ -1,0 +1,12 @@
+"""Calls itself for ever."""
+# stage: register
+# error: PluginFault
+# says: Recursion | recursion
+
+from .Good import Good, element  # noqa: F401
+
+
+class Misfit(Good):
+    @staticmethod
+    def list(ss_record):
+        return Misfit.list(ss_record)

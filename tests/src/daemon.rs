@@ -1,0 +1,217 @@
+//! A running `oscd` with a mount point, a state directory and a bus of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::bus::Bus;
+use crate::need::Python;
+use crate::shell::{Ran, run};
+use crate::{eventually, program};
+
+/// Where an agent of a test lives, and how it is started.
+pub struct Agent {
+    home: tempfile::TempDir,
+    /// Its bus; `None` for `--bus none`.
+    pub bus: Option<Bus>,
+    daemon: Option<Child>,
+    plugin_dirs: Vec<PathBuf>,
+    config: String,
+}
+
+impl Agent {
+    /// An agent that is not running yet.
+    pub fn prepare() -> Agent {
+        let home = tempfile::Builder::new().prefix("osc-test.").tempdir_in("/tmp").expect("/tmp is writable");
+        let bus = Some(Bus::start(home.path()));
+        // Its one default, /opt/storage-connect/plugins, is the machine's and not the test's.
+        let plugins = home.path().join("plugins");
+        std::fs::create_dir(&plugins).expect("the test's directory can be written");
+        Agent { home, bus, daemon: None, plugin_dirs: vec![plugins], config: String::new() }
+    }
+
+    /// A running agent with the stock plug-ins, ready.
+    pub fn start() -> Agent {
+        let mut agent = Agent::prepare();
+        agent.launch();
+        agent
+    }
+
+    /// A running agent whose stock plug-ins run under `python`.
+    pub fn under(python: Python) -> Agent {
+        let mut agent = Agent::prepare();
+        let path = python.path().expect("the test needs it").display().to_string();
+        agent.configure(&format!(
+            "[interpreters]\n\"osc.filearray\" = {path:?}\n\"osc.localfs\" = {path:?}\n"
+        ));
+        agent.launch();
+        agent
+    }
+
+    /// Adds lines to the configuration file.
+    pub fn configure(&mut self, lines: &str) {
+        self.config.push_str(lines);
+    }
+
+    /// The test's directory.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The mount point.
+    pub fn root(&self) -> PathBuf {
+        self.home.path().join("osc")
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> PathBuf {
+        self.home.path().join("state")
+    }
+
+    /// The directory that plug-ins can be installed in.
+    pub fn plugins(&self) -> &Path {
+        &self.plugin_dirs[0]
+    }
+
+    /// The log of every run.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+
+    /// The command line that starts it.
+    pub fn command(&self) -> Command {
+        let config = self.home.path().join("agent.toml");
+        std::fs::write(&config, &self.config).expect("the test's directory can be written");
+        let mut command = Command::new(program("oscd"));
+        command.arg("--mountpoint").arg(self.root()).arg("--state-dir").arg(self.state());
+        command.arg("--bus").arg(self.bus.as_ref().map_or("none", |bus| bus.address.as_str()));
+        command.arg("--config").arg(config).args(["--log", "debug"]);
+        for dir in &self.plugin_dirs {
+            command.arg("--plugin-dir").arg(dir);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Starts it and waits until it is ready, as a service manager would.
+    pub fn launch(&mut self) {
+        let notify = self.home.path().join("notify");
+        let _ = std::fs::remove_file(&notify);
+        let socket = std::os::unix::net::UnixDatagram::bind(&notify).expect("a socket can be made");
+        socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket has a timeout");
+        let log = self.home.path().join("log");
+        let log = std::fs::OpenOptions::new().append(true).create(true).open(log).expect("a log can be made");
+        let mut command = self.command();
+        command.env("NOTIFY_SOCKET", &notify).stdout(Stdio::null()).stderr(log);
+        let mut daemon = command.spawn().expect("oscd starts");
+        let mut told = [0; 4096];
+        loop {
+            let length = socket.recv(&mut told).unwrap_or(0);
+            if length == 0 || daemon.try_wait().is_ok_and(|ended| ended.is_some()) {
+                panic!("oscd did not become ready:\n{}", self.log());
+            }
+            if String::from_utf8_lossy(&told[..length]).contains("READY=1") {
+                break;
+            }
+        }
+        self.daemon = Some(daemon);
+    }
+
+    /// The daemon's process id.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("it runs").id()
+    }
+
+    /// Sends it a signal and waits for its end.
+    pub fn end(&mut self, signal: Signal) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let _ = kill(Pid::from_raw(daemon.id() as i32), signal);
+            let _ = daemon.wait();
+        }
+    }
+
+    /// Runs `oscctl` against it.
+    pub fn oscctl<const N: usize>(&self, args: [&str; N]) -> Ran {
+        let bus = self.bus.as_ref().map_or("none", |bus| bus.address.as_str());
+        run(Command::new(program("oscctl")).args(["--bus", bus]).args(args))
+    }
+
+    /// Registers a storage server through the tree, and returns its directory.
+    #[track_caller]
+    pub fn register(&self, plugin: &str, record: &Value) -> PathBuf {
+        let name = record["name"].as_str().expect("a record to register has a name");
+        let request = serde_json::json!({"plugin": plugin, "record": record}).to_string();
+        if let Err(error) = std::fs::write(self.root().join("register"), request) {
+            let told = std::fs::read_to_string(self.root().join("register")).unwrap_or_default();
+            panic!("registering {name}: {error}\n{told}\n{}", self.log());
+        }
+        std::fs::canonicalize(self.root().join("by-name").join(name)).expect("a registered server has a name")
+    }
+
+    /// Creates an element through the tree, and returns its directory.
+    #[track_caller]
+    pub fn create(&self, server: &Path, name: &str, size: u64) -> PathBuf {
+        let record =
+            serde_json::json!({"name": name, "size": size, "vol_group_name": "vg0", "se_type": "LUN"});
+        self.write(&server.join("create"), &record.to_string());
+        self.element(server, name)
+    }
+
+    /// The directory of the element of that name.
+    #[track_caller]
+    pub fn element(&self, server: &Path, name: &str) -> PathBuf {
+        let link = server.join("se-by-name").join(name);
+        std::fs::canonicalize(&link).unwrap_or_else(|error| panic!("{}: {error}", link.display()))
+    }
+
+    /// Writes a request that must succeed.
+    #[track_caller]
+    pub fn write(&self, control: &Path, request: &str) {
+        if let Err(error) = std::fs::write(control, request) {
+            let told = std::fs::read_to_string(control).unwrap_or_default();
+            panic!("{request:?} > {}: {error}\n{told}\n{}", control.display(), self.log());
+        }
+    }
+
+    /// Writes a request that must be refused, and returns the errno and what the file then says.
+    #[track_caller]
+    pub fn refused(&self, control: &Path, request: impl AsRef<[u8]>) -> (i32, String) {
+        let error = match std::fs::write(control, request) {
+            Ok(()) => panic!("{} accepted it", control.display()),
+            Err(error) => error,
+        };
+        let told = std::fs::read_to_string(control).unwrap_or_default();
+        (error.raw_os_error().unwrap_or(0), told)
+    }
+
+    /// A record file as JSON.
+    #[track_caller]
+    pub fn record(&self, object: &Path) -> Value {
+        let file = object.join("record");
+        let line = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{}: {error}: {line}", file.display()))
+    }
+
+    /// Waits for a line in the log.
+    #[track_caller]
+    pub fn logged(&self, text: &str) {
+        eventually(text, || self.log().contains(text).then_some(()));
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.end(Signal::SIGTERM);
+        // What a killed daemon left mounted would keep the directory.
+        for mount in [self.root().join(".ctl"), self.root()] {
+            let _ = nix::mount::umount2(&mount, nix::mount::MntFlags::MNT_DETACH);
+        }
+        if std::thread::panicking() {
+            eprintln!("---- oscd's log\n{}", self.log());
+        }
+    }
+}

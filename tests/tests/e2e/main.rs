@@ -1,0 +1,17 @@
+//! End to end: everything real, from the plug-in's process to the kernel and the message bus.
+
+mod dbus;
+mod misfits;
+mod restart;
+mod start;
+mod tree;
+
+use libtest_mimic::Arguments;
+
+fn main() -> std::process::ExitCode {
+    let tests = [dbus::tests(), misfits::tests(), restart::tests(), start::tests(), tree::tests()]
+        .into_iter()
+        .flatten()
+        .collect();
+    libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
+}
