@@ -3,14 +3,19 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use agent::command::{COMMANDS, Command, Object};
 use agent::error::{Origin, TABLE};
 use agent::plugin::api::{METHODS, PluginType};
 use agent::record::{ALL, Update, Visibility};
 
+/// One file holds several tables, and tests run side by side.
+static WRITING: Mutex<()> = Mutex::new(());
+
 /// Puts `body` between the marks of `table` in a file of `docs/`, or checks that it stands there.
 fn stands_in(file: &str, table: &str, body: &str) {
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     let begin = format!("<!-- table: {table} -->\n");
