@@ -21,8 +21,9 @@ def attached():
         if not name.startswith("loop"):
             continue
         try:
-            with open("%s/%s/loop/backing_file" % (SYS_BLOCK, name)) as said:
+            with open("%s/%s/loop/backing_file" % (SYS_BLOCK, name), "rb") as said:
                 backing = said.read()
+            backing = backing if str is bytes else os.fsdecode(backing)
         except (IOError, OSError):
             continue  # not attached, or detached this moment
         backing = backing[:-1] if backing.endswith("\n") else backing
@@ -125,12 +126,13 @@ def mount_points(device):
     facts = os.stat(device)
     number = "%d:%d" % (os.major(facts.st_rdev), os.minor(facts.st_rdev))
     places = []
-    with open("/proc/self/mountinfo") as lines:
-        for line in lines:
-            words = line.split(" ")
-            # btrfs shows a device number of its own: there the source tells.
-            if words[2] == number or words[words.index("-") + 2] == device:
-                places.append(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal.group(1), 8)), words[4]))
+    with open("/proc/self/mountinfo", "rb") as said:
+        text = said.read()
+    for line in (text if str is bytes else os.fsdecode(text)).splitlines():
+        words = line.split(" ")
+        # btrfs shows a device number of its own: there the source tells.
+        if words[2] == number or words[words.index("-", 6) + 2] == device:
+            places.append(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal.group(1), 8)), words[4]))
     return places
 
 
