@@ -1,5 +1,4 @@
-"""Prints what a forked call costs: `python measure.py [calls]`, with the interpreter to be measured."""
-import os
+"""Prints how long a forked call takes from connect to result: `python measure.py [calls]`, under either Python."""
 import sys
 import time
 
@@ -24,9 +23,12 @@ def main(calls):
     times = []
     for _ in range(calls):
         start = time.time()
-        outcome = worker.do("echo")
+        connection = worker.connect()
+        connection.call("getInfo", [["ss_record", {"do": "echo"}], ["se_record", None]])
+        frames = [connection.read(), connection.read()]
         times.append(time.time() - start)
-        assert outcome.result == {"do": "echo"}
+        assert frames[1] == {"result": {"do": "echo"}}
+        connection.finish({})
     times = sorted(times[10:])
     rss, private = resident(worker.pid)
     print("%s: ready in %.0f ms; %d calls: p50 %.2f ms, p90 %.2f ms, p99 %.2f ms; warm worker %.1f MiB resident, "
