@@ -213,6 +213,11 @@ impl Filesystem for RecordFs {
                 return reply.ok();
             }
         }
+        if offset == 0 && !listing.leads_on() {
+            // Inodes for a listing are worth their memory, here and in the kernel, where the next step is into each of them. Elsewhere the
+            // kernel, having got the dots, asks for names alone.
+            return reply.ok();
+        }
         for entry in listing.after(offset) {
             // What is gone since it was listed is left out.
             let Ok(attr) = self.engine.lookup(ino.0, &entry.name) else {

@@ -82,8 +82,8 @@ fn an_unchanged_thing_causes_no_notification_and_one_change_one() {
     assert_eq!(tree.record_stats().notices(), 1);
     let before = tree.record_stats().requests();
     read_all(&mount, 50);
-    // The changed record alone was looked up and read again, and its old inode forgotten.
-    assert!(tree.record_stats().requests() - before <= 3, "{:?}", tree.record_stats());
+    // The changed record alone was looked up and read again, its directory's attributes asked for, its old inode forgotten.
+    assert!(tree.record_stats().requests() - before <= 4, "{:?}", tree.record_stats());
 }
 
 #[test]

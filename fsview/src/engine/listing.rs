@@ -58,6 +58,11 @@ impl Listing {
         &self.entries[self.entries.partition_point(|entry| entry.position <= position)..]
     }
 
+    /// Whether at least half of it are directories.
+    pub fn leads_on(&self) -> bool {
+        2 * self.entries.iter().filter(|entry| entry.kind == Kind::Dir).count() >= self.entries.len()
+    }
+
     /// Equal for equal names and kinds; never 0 (nothing listed) nor [`BEING_MADE`].
     pub(super) fn fingerprint(&self) -> u64 {
         let sum = self.entries.iter().fold(self.entries.len() as u64, |sum, entry| {
