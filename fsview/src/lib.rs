@@ -3,6 +3,10 @@
 //! [`mount`] shows a [`Model`] as the tree of the design: records that the kernel caches and that the tree invalidates when
 //! [`Tree::changed`] says so, and control files that turn a write into [`Model::command`]. The crate depends on no other of ours.
 
+// So that tests inside the crate can share the model of those outside.
+#[cfg(test)]
+extern crate self as fsview;
+
 mod control;
 mod engine;
 mod events;
@@ -21,5 +25,6 @@ pub use model::{
     Verb,
 };
 pub use mount::{MountError, Mounted, Options, mount};
+pub use names::encode as file_name;
 pub use stats::{Count, Stats};
 pub use tree::Tree;

@@ -274,7 +274,8 @@ pub enum Outcome {
 pub enum Change {
     /// A plug-in came, went or changed.
     Plugin(Arc<str>),
-    /// A storage server came, went or changed (record, abilities, state, name, groups, QoS values), with nothing said of its elements.
+    /// A storage server came or went, with all that is below it, or changed: its record, abilities, state, name, groups, QoS values. What
+    /// changes below a server that stays is told for itself. To be told while it is gone, even if it is to come back at once.
     Server(Arc<str>),
     /// A storage element came, went or changed.
     Element {

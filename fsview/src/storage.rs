@@ -387,3 +387,6 @@ impl Layout for Records {
         entries
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use crate::stats::{Count, Stats};
 use crate::storage::Records;
 
 enum Job {
-    Change(Change),
+    Change { change: Change, was_gone: bool },
     Reply(Box<dyn FnOnce() + Send>),
     Settle(mpsc::Sender<()>),
     End,
@@ -41,7 +41,8 @@ impl Tree {
     /// Something changed, and the model already shows it. Returns at once; a thread of the tree's own tells the kernel.
     pub fn changed(&self, change: Change) {
         // Without a receiver the tree is unmounted, and there is nobody left to tell.
-        let _ = self.jobs.send(Job::Change(change));
+        let was_gone = self.engine.layout().is_gone(&change);
+        let _ = self.jobs.send(Job::Change { change, was_gone });
     }
 
     /// Waits until all changes told so far have reached the kernel. Not to be called where a request to the tree is being answered.
@@ -126,8 +127,10 @@ impl Teller {
     fn run(self) {
         while let Ok(job) = self.jobs.recv() {
             match job {
-                Job::Change(Change::Events) => self.wake_pollers(),
-                Job::Change(change) => self.engine.apply(&change).iter().for_each(|notice| self.tell(notice)),
+                Job::Change { change: Change::Events, .. } => self.wake_pollers(),
+                Job::Change { change, was_gone } => {
+                    self.engine.apply(&change, was_gone).iter().for_each(|notice| self.tell(notice));
+                }
                 Job::Reply(reply) => reply(),
                 Job::Settle(done) => drop(done.send(())),
                 Job::End => break,

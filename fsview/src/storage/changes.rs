@@ -12,10 +12,11 @@ use crate::names::encode;
 const OF_SERVER: &[&str] = &["record", "abilities", "state", "plugin", "vol_groups", "access_grps", "qos"];
 
 impl Engine<Records> {
-    /// What the kernel must drop because of a change that the model already shows. To be called by one thread at a time.
-    pub fn apply(&self, change: &Change) -> Vec<Notice> {
+    /// What the kernel must drop because of a change that the model already shows; `was_gone` says that the object was not there when the
+    /// change was told, even if it is now. To be called by one thread at a time.
+    pub fn apply(&self, change: &Change, was_gone: bool) -> Vec<Notice> {
         match (Object::of(change), change) {
-            (Some(object), _) => self.touch(&self.layout().touches(&object)),
+            (Some(object), _) => self.touch(&self.layout().touches(&object, was_gone)),
             (None, Change::Everything) => {
                 let records = self.layout();
                 records.links.write().unwrap_or_else(PoisonError::into_inner).rebuild(&*records.model);
@@ -27,8 +28,14 @@ impl Engine<Records> {
 }
 
 impl Records {
-    fn touches(&self, object: &Object) -> Vec<Touch> {
-        let updated = self.links.write().unwrap_or_else(PoisonError::into_inner).update(&*self.model, object);
+    /// Whether what a change is about is not there at this moment. Only of a storage server does it matter: what was below went with it.
+    pub fn is_gone(&self, change: &Change) -> bool {
+        matches!(change, Change::Server(ss) if self.model.server(ss).is_none())
+    }
+
+    fn touches(&self, object: &Object, was_gone: bool) -> Vec<Touch> {
+        let updated =
+            self.links.write().unwrap_or_else(PoisonError::into_inner).update(&*self.model, object, was_gone);
         let name = |id: &str| Name::Owned(encode(id).into_owned());
         let (dir, id) = match object {
             Object::Plugin(id) => (vec!["plugins".into()], id),
@@ -47,7 +54,7 @@ impl Records {
                 deep: true,
             }));
         }
-        let deep = !matches!(object, Object::Server(_));
+        let deep = was_gone || !matches!(object, Object::Server(_));
         touches.push(Touch { dir, name: name(id), listing: updated.existence, deep });
         touches.extend(updated.links.into_iter().map(|(dir, name)| Touch {
             dir: link_path(&dir),

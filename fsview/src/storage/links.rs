@@ -106,10 +106,10 @@ impl Links {
         }
     }
 
-    /// Reads one object from the model, and with a storage server that came or went also what is below it.
-    pub(super) fn update(&mut self, model: &dyn Model, object: &Object) -> Updated {
+    /// Reads one object from the model, and with a storage server that came or went (or did both) also what is below it.
+    pub(super) fn update(&mut self, model: &dyn Model, object: &Object, was_gone: bool) -> Updated {
         let mut updated = self.update_one(model, object);
-        if let (true, Object::Server(ss)) = (updated.existence, object) {
+        if let (true, Object::Server(ss)) = (updated.existence || was_gone, object) {
             let mut below: BTreeSet<Object> = self.below(ss);
             below.extend(model.elements(ss).into_iter().map(|se| Object::Element(ss.clone(), se)));
             below.extend(model.file_systems(ss).into_iter().map(|fs| Object::FileSystem(ss.clone(), fs)));
@@ -224,8 +224,10 @@ fn wanted(model: &dyn Model, object: &Object) -> Option<Box<[(LinkDir, Id)]>> {
     let mut names = match object {
         Object::Plugin(id) => model.plugin(id).map(|_| Vec::new()),
         Object::Operation(id) => model.operation(id).map(|_| Vec::new()),
-        Object::FileSystem(ss, fs) => model.file_system_record(ss, fs).map(|_| Vec::new()),
         Object::Server(ss) => model.server(ss).map(|server| vec![(LinkDir::ByName, server.name)]),
+        // What a server that is gone still has is not in the tree.
+        Object::Element(ss, _) | Object::FileSystem(ss, _) if model.server(ss).is_none() => None,
+        Object::FileSystem(ss, fs) => model.file_system_record(ss, fs).map(|_| Vec::new()),
         Object::Element(ss, se) => model.element_names(ss, se).map(|names| {
             let mut links =
                 vec![(LinkDir::SeByName(ss.clone()), names.name), (LinkDir::ByPage83, names.page83)];
