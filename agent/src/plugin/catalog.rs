@@ -1,0 +1,165 @@
+//! Which modules are installed, kept in step with the plug-in directories.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::Plugin;
+use super::module::{Module, Phase, Shared, keep};
+use super::scan::{Source, scan};
+use super::watch::Watcher;
+use crate::config::{Config, Limits};
+use crate::error::{Error, Kind, Result};
+
+/// Directories that cannot be watched are looked at this often.
+const POLL: Duration = Duration::from_secs(5);
+
+/// Every module there is or was.
+pub struct Catalog {
+    shared: Arc<Shared>,
+    /// Plug-in directories; the first one that has a module wins.
+    dirs: Vec<PathBuf>,
+    limits: Limits,
+    module_limits: BTreeMap<String, Limits>,
+    modules: RwLock<BTreeMap<String, Arc<Module>>>,
+}
+
+impl Catalog {
+    /// Finds what is installed, starts loading it, and goes on watching.
+    pub async fn start(config: &Config, stock: PathBuf, shared: Arc<Shared>) -> Arc<Catalog> {
+        let mut dirs = Vec::new();
+        for dir in config.plugin_dirs.iter().chain([&stock]) {
+            // Workers run in `/`, and inotify tells of paths as they were given.
+            let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
+            }
+        }
+        let catalog = Arc::new(Catalog {
+            shared: shared.clone(),
+            dirs,
+            limits: config.limits.clone(),
+            module_limits: config.module_limits.clone(),
+            modules: RwLock::default(),
+        });
+        // Watching begins first, so that nothing changes unseen between the two.
+        let watcher = Watcher::new(&catalog.dirs);
+        catalog.rescan(&BTreeSet::new(), |_| false).await;
+        let watching = catalog.clone();
+        tokio::spawn(async move {
+            let stop = watching.shared.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = watching.watch(watcher) => {}
+            }
+        });
+        catalog
+    }
+
+    async fn watch(&self, watcher: std::io::Result<Watcher>) {
+        match watcher {
+            Ok(mut watcher) => loop {
+                let changing = watcher.settled().await;
+                self.rescan(&changing, |_| false).await;
+            },
+            Err(error) => {
+                tracing::warn!(%error, "no inotify: the plug-in directories are looked at every few seconds");
+                loop {
+                    tokio::time::sleep(POLL).await;
+                    self.rescan(&BTreeSet::new(), |_| false).await;
+                }
+            }
+        }
+    }
+
+    /// Looks at the directories, and says to each module what is wanted of it now. Modules in
+    /// `changing` are left alone; those that `force` picks are loaded though nothing has changed.
+    async fn rescan(&self, changing: &BTreeSet<String>, force: impl Fn(&str) -> bool) {
+        let dirs = self.dirs.clone();
+        let found = tokio::task::spawn_blocking(move || scan(&dirs)).await;
+        // Scanning does not panic; and if it did, what is known stays.
+        let Ok(mut found) = found else { return };
+        let mut modules = self.modules.write().unwrap_or_else(PoisonError::into_inner);
+        for (name, module) in modules.iter() {
+            let source = found.remove(name);
+            if !changing.contains(name) {
+                want(module, source, force(name));
+            }
+        }
+        for (name, source) in found {
+            if changing.contains(&name) {
+                continue;
+            }
+            let limits = self.module_limits.get(&name).unwrap_or(&self.limits).clone();
+            let module = Arc::new(Module::new(&name, limits, self.shared.events.clone()));
+            want(&module, Some(source), true);
+            tokio::spawn(keep(module.clone(), self.shared.clone()));
+            modules.insert(name, module);
+        }
+    }
+
+    /// The module that a class belongs to.
+    pub fn module_of(&self, impl_name: &str) -> Option<Arc<Module>> {
+        let end = impl_name.match_indices('.').nth(1).map_or(impl_name.len(), |(at, _)| at);
+        self.modules.read().unwrap_or_else(PoisonError::into_inner).get(&impl_name[..end]).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Module>> {
+        self.modules.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// What everybody sees.
+    pub fn plugins(&self) -> Vec<Arc<Plugin>> {
+        self.all().iter().flat_map(|module| module.state.borrow().plugins.clone()).collect()
+    }
+
+    /// Loads one module, or all, whether changed or not, and waits for it.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::PluginUnavailable`].
+    pub async fn reload(&self, name: Option<&str>) -> Result<()> {
+        self.rescan(&BTreeSet::new(), |module| name.is_none_or(|name| name == module)).await;
+        let concerned = |module: &Arc<Module>| name.is_none_or(|name| name == module.name);
+        let modules: Vec<_> = self.all().into_iter().filter(concerned).collect();
+        let (mut installed, mut failures) = (false, Vec::new());
+        for module in modules {
+            let revision = module.want.borrow().revision;
+            let mut state = module.state.subscribe();
+            let done = tokio::select! {
+                done = state.wait_for(|state| state.done >= revision) => done,
+                () = self.shared.stop.cancelled() => return Err(stopping()),
+            };
+            // The sender lives in the module, which lives here.
+            let Ok(state) = done else { continue };
+            installed |= !matches!(state.phase, Phase::Gone);
+            failures.extend(state.failure.clone());
+        }
+        match (name, failures.is_empty()) {
+            (Some(name), _) if !installed => {
+                let dirs: Vec<_> = self.dirs.iter().map(|dir| dir.display().to_string()).collect();
+                let text = format!("no plug-in module {name} is installed in {}", dirs.join(", "));
+                Err(Error::not_found(text))
+            }
+            (_, false) => Err(Error::new(Kind::PluginUnavailable, failures.join("; "))),
+            (_, true) => Ok(()),
+        }
+    }
+}
+
+/// The error of everything that is asked of a runtime that is ending.
+pub fn stopping() -> Error {
+    Error::new(Kind::TryAgain, "the agent is stopping")
+}
+
+fn want(module: &Module, source: Option<Source>, force: bool) {
+    module.want.send_if_modified(|want| {
+        let changed = want.source != source;
+        if changed || (force && source.is_some()) {
+            want.source = source;
+            want.revision += 1;
+            return true;
+        }
+        false
+    });
+}
