@@ -39,6 +39,9 @@ impl std::fmt::Debug for Tree {
 
 impl Tree {
     /// Something changed, and the model already shows it. Returns at once; a thread of the tree's own tells the kernel.
+    ///
+    /// Asks the model whether a storage server is there, so that it must not be called with a lock held that [`Model`](crate::Model)'s
+    /// methods take.
     pub fn changed(&self, change: Change) {
         // Without a receiver the tree is unmounted, and there is nobody left to tell.
         let was_gone = self.engine.layout().is_gone(&change);
