@@ -48,15 +48,22 @@ pub fn ask(prompt: &str) -> Outcome<Password> {
     quiet.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
     quiet.local_flags.insert(LocalFlags::ECHONL);
     quiet.control_chars[SpecialCharacterIndices::VEOL as usize] = CTRL_C;
-    eprint!("{prompt}");
-    let _ = io::stderr().flush();
     tcsetattr(&stdin, SetArg::TCSAFLUSH, &quiet)
         .map_err(|error| Failure::local("the terminal's echo cannot be turned off", error))?;
-    let typed = from_file("-");
+    eprint!("{prompt}");
+    let _ = io::stderr().flush();
+    // A terminal gives a line at a time, with whatever character ended it.
+    let mut line = Zeroizing::new([0_u8; 1024]);
+    let typed = nix::unistd::read(&stdin, &mut line[..]);
     let _ = tcsetattr(&stdin, SetArg::TCSAFLUSH, &old);
-    match typed {
-        Ok(password) if password.contains(char::from(CTRL_C)) => Err(Failure::usage("nothing was done")),
-        other => other,
+    let typed = typed.map_err(|error| Failure::local("the password cannot be read", error))?;
+    let text =
+        std::str::from_utf8(&line[..typed]).map_err(|_| Failure::usage("the password is not UTF-8"))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        stopped if stopped.is_empty() || stopped.contains(char::from(CTRL_C)) => {
+            Err(Failure::usage("nothing was done: no password was given"))
+        }
+        password => Ok(Zeroizing::new(password.to_owned())),
     }
 }
 

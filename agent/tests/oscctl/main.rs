@@ -2,7 +2,7 @@
 
 mod fake;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -194,6 +194,70 @@ fn a_password_travels_in_the_record_only() {
     assert!(asked.contains("osc.filearray.FileArray.FileArray") && asked.contains("hunter2"), "{asked}");
     let ask = bus.oscctl(&["server", "add", "FileArray", "--ask-password"]);
     assert_eq!(ask.status(), 2, "there is no terminal to ask on");
+}
+
+/// Runs `oscctl` on a terminal, types `answer` when `prompt` appears, and returns the exit status
+/// and everything that the terminal showed.
+fn at_a_terminal(bus: &Bus, words: &str, prompt: &str, answer: &[u8]) -> (i32, String) {
+    let line = format!("{} --bus {} {words}", env!("CARGO_BIN_EXE_oscctl"), bus.address);
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = script.spawn().expect("script(1) is installed");
+    let mut out = child.stdout.take().expect("a pipe");
+    let mut input = child.stdin.take().expect("a pipe");
+    let (mut shown, mut typed) = (Vec::new(), false);
+    let mut buffer = [0; 256];
+    while let Ok(count @ 1..) = out.read(&mut buffer) {
+        shown.extend_from_slice(&buffer[..count]);
+        if !typed && String::from_utf8_lossy(&shown).contains(prompt) {
+            input.write_all(answer).expect("it is typed");
+            typed = true;
+        }
+    }
+    let status = child.wait().expect("it ends").code().expect("it was not killed");
+    (status, String::from_utf8_lossy(&shown).into_owned())
+}
+
+#[test]
+fn a_password_is_asked_for_without_echo() {
+    let bus = Bus::with_agent();
+    let add = "server add FileArray new admin_user=joe --ask-password";
+    let (status, shown) = at_a_terminal(&bus, add, "Password of joe: ", b"hunter2\n");
+    assert!(status == 0 && !shown.contains("hunter2"), "{shown}");
+    assert!(bus.asked("Register")[0].1.contains("hunter2"));
+    let (status, shown) = at_a_terminal(&bus, add, "Password of joe: ", b"hun\x03");
+    assert!(status == 2 && shown.contains("nothing was done"), "{shown}");
+    assert_eq!(bus.asked("Register").len(), 1);
+}
+
+#[test]
+fn at_a_terminal_what_cannot_be_undone_is_asked_first() {
+    let bus = Bus::with_agent();
+    for (line, method) in [
+        ("element remove filer/vol0", "Remove"),
+        ("server remove filer", "Unregister"),
+        ("fs destroy nas/nfs:/home", "Destroy"),
+    ] {
+        let (status, shown) = at_a_terminal(&bus, line, "[y/N] ", b"\n");
+        assert!(status == 2 && shown.contains("nothing was done"), "{shown}");
+        assert!(bus.asked(method).is_empty());
+        let (status, shown) = at_a_terminal(&bus, line, "[y/N] ", b"y\n");
+        assert!(status == 0 && bus.asked(method).len() == 1, "{shown}");
+        let (status, shown) = at_a_terminal(&bus, &format!("{line} --yes"), "[y/N] ", b"");
+        assert!(status == 0 && !shown.contains("[y/N]"), "{shown}");
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(bus.oscctl(&words).status(), 0, "a script is not asked");
+        assert_eq!(bus.asked(method).len(), 3);
+    }
+}
+
+#[test]
+fn a_terminal_shows_how_far_an_operation_is() {
+    let bus = Bus::with_agent();
+    let (status, shown) = at_a_terminal(&bus, "op wait 0195bbbb", "40%", b"\x03");
+    assert!(status == 4 && shown.contains("oscctl op wait"), "{shown}");
+    let piped = bus.oscctl(&["op", "wait", "0195bbbb", "--timeout", "1"]);
+    assert_eq!(piped.err().lines().count(), 2, "{}", piped.err());
 }
 
 #[test]

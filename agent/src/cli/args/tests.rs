@@ -120,3 +120,23 @@ fn what_contradicts_itself_is_bad_usage() {
         assert_eq!(error.exit_code(), 2, "{line}");
     }
 }
+
+#[test]
+fn every_command_and_option_is_documented() {
+    const PAGE: &str = include_str!("../../../../docs/OSCCTL.md");
+    fn walk(command: &clap::Command, path: &str) {
+        for sub in command.get_subcommands() {
+            let path = format!("{path} {}", sub.get_name());
+            if sub.has_subcommands() {
+                walk(sub, &path);
+                continue;
+            }
+            let here = [format!("`{path} "), format!("`{path}`")];
+            assert!(here.iter().any(|start| PAGE.contains(start)), "{path}");
+            for option in sub.get_arguments().filter_map(clap::Arg::get_long) {
+                assert!(PAGE.contains(&format!("--{option}")), "{path} --{option}");
+            }
+        }
+    }
+    walk(&Cli::command(), "oscctl");
+}
