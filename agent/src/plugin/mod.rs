@@ -1,5 +1,6 @@
 //! Vendors' plug-ins: what is installed, and the calls into them.
 
+pub mod announcement;
 pub mod api;
 mod assets;
 mod cache;
@@ -9,6 +10,7 @@ mod interpreter;
 mod model;
 mod module;
 mod scan;
+pub mod version;
 mod watch;
 mod wire;
 mod worker;
