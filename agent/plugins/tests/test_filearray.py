@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import unittest
 
@@ -15,7 +14,7 @@ from support import Bench, MKARRAY, ended, in_process, need, run  # noqa: E402
 from OSCPlugin import (  # noqa: E402
     ABILITY_TYPES, CloneFailedEx, CreateSnapFailedEx, InvalidStorageArrayEx, InvalidValueEx, MissingKeyEx,
     OperationFailedEx, OperationPreReqNotMetEx, SE_STATES, SnapRestoreNotSafeEx, StorageElementBusyEx, ValueFormatEx)
-from osc.filearray import blocks, copies, elements, layout, loopdev  # noqa: E402
+from osc.filearray import blocks, copies, layout  # noqa: E402
 from osc.filearray.FileArray import FileArray  # noqa: E402
 
 MIB = 1 << 20

@@ -8,10 +8,10 @@ import os
 
 from OSCPlugin import (
     ABILITY_TYPES, CloneFailedEx, CreateSnapFailedEx, IPlugin, IPluginException, InvalidStorageArrayEx, InvalidValueEx,
-    IStorageArrayPlugin, ListFailedEx, ListSnapFailedEx, OperationFailedEx, RefreshFailedEx,
+    IStorageArrayPlugin, ListFailedEx, OperationFailedEx, RefreshFailedEx,
     SnapRestoreNotSafeEx, StorageElementBusyEx)
 
-from . import access, blocks, copies, elements, layout, loopdev
+from . import access, blocks, copies, elements, layout, loopdev, steps
 from .elements import CLONE, LUN, SNAP, SNAP_CLONE, failing
 
 
@@ -54,7 +54,7 @@ class FileArray(IStorageArrayPlugin):
             raise InvalidStorageArrayEx("%s is no array (it has no %s): make it one with mkarray.py"
                                         % (path, layout.MARKER))
         with failing(InvalidStorageArrayEx, "reading the array %s" % path):
-            facts = _facts(path)
+            facts = steps.facts(path)
         if facts.get("format") != layout.FORMAT:
             raise InvalidStorageArrayEx("the array %s has format %s; this plug-in knows format %s"
                                         % (path, facts.get("format"), layout.FORMAT))
@@ -82,10 +82,10 @@ class FileArray(IStorageArrayPlugin):
     def getInfo(ss_record, se_record=None):
         path = elements.array_of(ss_record)
         if se_record is not None:
-            return _fresh(path, ss_record, se_record)
+            return steps.fresh(path, ss_record, se_record)
         with failing(OperationFailedEx, "reading the array %s" % path):
-            facts = _facts(path)
-            groups = _vol_groups(path)
+            facts = steps.facts(path)
+            groups = steps.vol_groups(path)
             real = os.statvfs(path)
         total, used, free, alloc = [sum(group[key] for group in groups)
                                     for key in ("vol_total_sz", "vol_used_sz", "vol_free_sz", "vol_alloc_sz")]
@@ -107,7 +107,7 @@ class FileArray(IStorageArrayPlugin):
     def getStorageNames(ss_record):
         path = elements.array_of(ss_record)
         with failing(OperationFailedEx, "reading the array %s" % path):
-            return [_facts(path)["name"]]
+            return [steps.facts(path)["name"]]
 
     @staticmethod
     def getStatus(ss_record, record=None):
@@ -169,10 +169,10 @@ class FileArray(IStorageArrayPlugin):
         if (se_record.get("se_type") or LUN) != LUN:
             raise InvalidValueEx("only elements of type %s are created; snapshots and clones have methods of their own" % LUN)
         size = elements.checked_size(se_record.get("size"))
-        qos = _checked_qos(se_record.get("qos") or elements.DEFAULT_QOS)
+        qos = steps.checked_qos(se_record.get("qos") or elements.DEFAULT_QOS)
         name = se_record.get("name")
         with failing(OperationFailedEx, "creating %s of %d bytes" % (name or "an element", size)):
-            group = _vol_group_for(path, se_record)
+            group = steps.vol_group_for(path, se_record)
             staged = layout.Staged(path, group)
             data, new_ids = os.path.join(path, staged.data), []
             try:
@@ -193,7 +193,7 @@ class FileArray(IStorageArrayPlugin):
                 raise
             finally:
                 staged.close()
-        record = _fresh(path, ss_record, dict(se_record, id=new_ids[0]))
+        record = steps.fresh(path, ss_record, dict(se_record, id=new_ids[0]))
         return FileArray.startPresent(ss_record, record, present_to) if present_to else record
 
     @staticmethod
@@ -204,13 +204,13 @@ class FileArray(IStorageArrayPlugin):
                 row = elements.find(db, se_record)
             with elements.held(path, row, missing_ok=True):
                 try:
-                    _forget(path, row)
+                    steps.forget(path, row)
                 except Exception as wrong:
-                    if isinstance(wrong, IPluginException) or not _is_full(wrong):
+                    if isinstance(wrong, IPluginException) or not steps.is_full(wrong):
                         raise
                     # Even the journal has no room: the spare MiB is there for this.
                     layout.drop_ballast(path)
-                    _forget(path, row)
+                    steps.forget(path, row)
             try:
                 os.unlink(os.path.join(path, row["data"]))
             except OSError:
@@ -241,15 +241,15 @@ class FileArray(IStorageArrayPlugin):
                         os.fsync(fd)
                 for device in loopdev.devices_of(os.path.join(path, row["data"])):
                     loopdev.take_size(device)
-        return _fresh(path, ss_record, se_record)
+        return steps.fresh(path, ss_record, se_record)
 
     @staticmethod
     def online(ss_record, se_record):
-        return _set_online(ss_record, se_record, True)
+        return steps.set_online(ss_record, se_record, True)
 
     @staticmethod
     def offline(ss_record, se_record):
-        return _set_online(ss_record, se_record, False)
+        return steps.set_online(ss_record, se_record, False)
 
     @staticmethod
     def getQoSList(ss_record):
@@ -257,48 +257,49 @@ class FileArray(IStorageArrayPlugin):
 
     @staticmethod
     def setQoS(ss_record, record, qos):
-        path, qos = elements.array_of(ss_record), _checked_qos(qos)
+        path, qos = elements.array_of(ss_record), steps.checked_qos(qos)
         with failing(OperationFailedEx, "setting the quality of service"):
             with layout.changing(path) as db:
                 row = elements.find(db, record)
                 db.execute("UPDATE element SET qos=? WHERE id=?", (qos, row["id"]))
-        return _fresh(path, ss_record, record)
+        return steps.fresh(path, ss_record, record)
 
     # Snapshots and clones
 
     @staticmethod
     def isSnapable(ss_record, se_record):
-        return _can_copy(ss_record, se_record, (SNAP,))
+        return steps.can_copy(ss_record, se_record, (SNAP,))
 
     @staticmethod
     def isCloneable(ss_record, se_record):
-        return _can_copy(ss_record, se_record, (CLONE, SNAP_CLONE))
+        return steps.can_copy(ss_record, se_record, (CLONE, SNAP_CLONE))
 
     @staticmethod
     def isRestorable(ss_record, se_record, snap_record):
         path = elements.array_of(ss_record)
         try:
-            with layout.reading(path) as db:
-                _check_restore(db, path, elements.find(db, se_record), elements.find(db, snap_record))
+            with failing(OperationFailedEx, "reading the array %s" % path):
+                with layout.reading(path) as db:
+                    steps.check_restore(db, path, elements.find(db, se_record), elements.find(db, snap_record))
         except (SnapRestoreNotSafeEx, StorageElementBusyEx, InvalidValueEx, OperationFailedEx):
             return False
         return True
 
     @staticmethod
     def createSnap(ss_record, se_record, snap_name):
-        return _copies(ss_record, [se_record], [snap_name], SNAP, CreateSnapFailedEx)[0]
+        return steps.copied(ss_record, [se_record], [snap_name], SNAP, CreateSnapFailedEx)[0]
 
     @staticmethod
     def createMultiSnap(ss_record, se_records, snap_names):
-        return _copies(ss_record, se_records, snap_names, SNAP, CreateSnapFailedEx)
+        return steps.copied(ss_record, se_records, snap_names, SNAP, CreateSnapFailedEx)
 
     @staticmethod
     def getCurrentSnaps(ss_record, se_record):
-        return _children(ss_record, se_record, (SNAP,))
+        return steps.children(ss_record, se_record, (SNAP,))
 
     @staticmethod
     def getSnapLimits(ss_record, se_record):
-        return _limits(ss_record, se_record, (SNAP,))
+        return steps.limits(ss_record, se_record, (SNAP,))
 
     @staticmethod
     def snapRestore(ss_record, se_record, snap_record):
@@ -306,26 +307,27 @@ class FileArray(IStorageArrayPlugin):
         with failing(OperationFailedEx, "restoring an element of %s" % path):
             with layout.reading(path) as db:
                 row, snap = elements.find(db, se_record), elements.find(db, snap_record)
-                _check_restore(db, path, row, snap)
+                steps.check_restore(db, path, row, snap)
             copies.restore(path, row, snap)
-        return _fresh(path, ss_record, se_record)
+        return steps.fresh(path, ss_record, se_record)
 
     @staticmethod
     def snapRemove(ss_record, snap_record):
         path = elements.array_of(ss_record)
-        with layout.reading(path) as db:
-            row = elements.find(db, snap_record)
+        with failing(OperationFailedEx, "reading the array %s" % path):
+            with layout.reading(path) as db:
+                row = elements.find(db, snap_record)
         if row["type"] != SNAP:
             raise InvalidValueEx("%s is a %s, not a snapshot: use remove" % (row["name"], row["type"]))
         FileArray.remove(ss_record, snap_record)
 
     @staticmethod
     def clone(ss_record, se_record, clone_name):
-        return _copies(ss_record, [se_record], [clone_name], CLONE, CloneFailedEx)[0]
+        return steps.copied(ss_record, [se_record], [clone_name], CLONE, CloneFailedEx)[0]
 
     @staticmethod
     def cloneFromSnap(ss_record, snap_record, clone_name):
-        return _copies(ss_record, [snap_record], [clone_name], SNAP_CLONE, CloneFailedEx)[0]
+        return steps.copied(ss_record, [snap_record], [clone_name], SNAP_CLONE, CloneFailedEx)[0]
 
     @staticmethod
     def splitClone(ss_record, se_record):
@@ -348,11 +350,11 @@ class FileArray(IStorageArrayPlugin):
 
     @staticmethod
     def getCurrentClones(ss_record, se_record):
-        return _children(ss_record, se_record, (CLONE, SNAP_CLONE))
+        return steps.children(ss_record, se_record, (CLONE, SNAP_CLONE))
 
     @staticmethod
     def getCloneLimits(ss_record, se_record):
-        return _limits(ss_record, se_record, (CLONE, SNAP_CLONE))
+        return steps.limits(ss_record, se_record, (CLONE, SNAP_CLONE))
 
     # Access
 
@@ -369,211 +371,46 @@ class FileArray(IStorageArrayPlugin):
 
     @staticmethod
     def createAccessGroups(ss_record, access_grps):
-        return _change_groups(ss_record, lambda db, path: access.create(db, access_grps))
+        return steps.change_groups(ss_record, lambda db, path: access.create(db, access_grps))
 
     @staticmethod
     def renameAccessGroup(ss_record, access_grp_name, new_access_grp_name):
-        return _change_groups(ss_record, lambda db, path: access.rename(db, access_grp_name, new_access_grp_name))
+        return steps.change_groups(ss_record, lambda db, path: access.rename(db, access_grp_name, new_access_grp_name))
 
     @staticmethod
     def removeAccessGroups(ss_record, access_grps):
-        return _change_groups(ss_record, lambda db, path: access.remove(db, access_grps))
+        return steps.change_groups(ss_record, lambda db, path: access.remove(db, access_grps))
 
     @staticmethod
     def addToAccessGroup(ss_record, access_grp_name, grp_entries):
-        return _change_groups(ss_record, lambda db, path: access.add_entries(db, access_grp_name, grp_entries))
+        return steps.change_groups(ss_record, lambda db, path: access.add_entries(db, access_grp_name, grp_entries))
 
     @staticmethod
     def removeFromAccessGroup(ss_record, access_grp_name, grp_entries):
-        return _change_groups(ss_record, lambda db, path: access.remove_entries(db, path, access_grp_name, grp_entries))
+        return steps.change_groups(ss_record, lambda db, path: access.remove_entries(db, path, access_grp_name, grp_entries))
 
     @staticmethod
     def startPresent(ss_record, record, access_grp_names):
-        return _with_row(ss_record, record, "presenting", lambda path, row: access.start_present(path, row, access_grp_names))
+        return steps.with_row(ss_record, record, "presenting", lambda path, row: access.start_present(path, row, access_grp_names))
 
     @staticmethod
     def stopPresent(ss_record, record, access_grp_names):
-        return _with_row(ss_record, record, "unpresenting", lambda path, row: access.stop_present(path, row, access_grp_names))
+        return steps.with_row(ss_record, record, "unpresenting", lambda path, row: access.stop_present(path, row, access_grp_names))
 
     @staticmethod
     def deviceTeardown(ss_record, se_record):
         def teardown(path, row):
             with elements.held(path, row, missing_ok=True):
                 access.detach(path, row)
-        return _with_row(ss_record, se_record, "detaching", teardown)
+        return steps.with_row(ss_record, se_record, "detaching", teardown)
 
     @staticmethod
     def deviceResize(ss_record, se_record):
         def take_size(path, row):
             for device in loopdev.devices_of(os.path.join(path, row["data"])):
                 loopdev.take_size(device)
-        return _with_row(ss_record, se_record, "resizing the device of", take_size)
+        return steps.with_row(ss_record, se_record, "resizing the device of", take_size)
 
     @staticmethod
     def deviceSizeRefresh(ss_record, se_record):
         return FileArray.deviceResize(ss_record, se_record)
-
-
-def _facts(path):
-    with layout.reading(path) as db:
-        return dict((row["key"], row["value"]) for row in db.execute("SELECT * FROM array"))
-
-
-def _vol_groups(path):
-    with layout.reading(path) as db:
-        groups = db.execute("SELECT * FROM vol_group ORDER BY name").fetchall()
-        alloc = dict((row[0], row[1]) for row in db.execute("SELECT vol_group, sum(charge) FROM element GROUP BY vol_group"))
-        rows = db.execute("SELECT vol_group, data FROM element WHERE phase!='creating'").fetchall()
-    used = {}
-    for row in rows:
-        try:
-            used[row["vol_group"]] = used.get(row["vol_group"], 0) + blocks.allocated(os.path.join(path, row["data"]))
-        except OSError:
-            continue  # missing: the element says so itself
-    return [{"vol_name": group["name"], "vol_total_sz": group["capacity"],
-             "vol_used_sz": used.get(group["name"], 0),
-             "vol_free_sz": max(0, group["capacity"] - alloc.get(group["name"], 0)),
-             "vol_alloc_sz": alloc.get(group["name"], 0),
-             "vol_desc": group["description"] or "Directory %s" % os.path.join(path, group["name"])} for group in groups]
-
-
-def _vol_group_for(path, record):
-    wanted = layout.native(record.get("vol_group_name") or "")
-    with layout.reading(path) as db:
-        names = [row["name"] for row in db.execute("SELECT name FROM vol_group ORDER BY name")]
-    if wanted in names:
-        return wanted
-    if not wanted and len(names) == 1:
-        return names[0]
-    if wanted or not names:
-        raise InvalidValueEx("the array has no volume group %s, only %s" % (wanted, ", ".join(names) or "none at all"))
-    raise elements.MissingKeyEx("the array has several volume groups, say which: %s" % ", ".join(names), "vol_group_name")
-
-
-def _fresh(path, ss_record, record):
-    with failing(OperationFailedEx, "reading the array %s" % path):
-        with layout.reading(path) as db:
-            row = elements.find(db, record)
-        return elements.View(path, ss_record).record(row, record)
-
-
-def _with_row(ss_record, record, doing, change):
-    path = elements.array_of(ss_record)
-    with failing(OperationFailedEx, "%s an element of %s" % (doing, path)):
-        with layout.reading(path) as db:
-            row = elements.find(db, record)
-        change(path, row)
-    return _fresh(path, ss_record, record)
-
-
-def _set_online(ss_record, record, online):
-    def change(path, row):
-        with elements.held(path, row, missing_ok=True):
-            with layout.changing(path) as db:
-                row = elements.same(db, row)
-                devices = loopdev.devices_of(os.path.join(path, row["data"]))
-                if not online and devices:
-                    raise StorageElementBusyEx("%s is attached to this host as %s: stop presenting it first"
-                                               % (row["name"], ", ".join(devices)))
-                if online and row["phase"] == "splitting":
-                    raise StorageElementBusyEx("%s is being split from its parent: splitClone again continues that"
-                                               % row["name"])
-                db.execute("UPDATE element SET online=? WHERE id=?", (1 if online else 0, row["id"]))
-    return _with_row(ss_record, record, "switching", change)
-
-
-def _forget(path, row):
-    with layout.changing(path) as db:
-        row = elements.same(db, row)
-        kin = elements.children(db, row)
-        if kin:
-            raise StorageElementBusyEx("%s cannot be removed: %d snapshots or clones depend on it (%s%s). Remove or split "
-                                       "them first" % (row["name"], len(kin), ", ".join(child["name"] for child in kin[:3]),
-                                                       ", ..." if kin[3:] else ""))
-        groups = elements.json_list(row["grps"])
-        devices = loopdev.devices_of(os.path.join(path, row["data"]))
-        if groups or devices:
-            raise StorageElementBusyEx("%s cannot be removed: it is presented to %s. Stop presenting it first"
-                                       % (row["name"], ", ".join(groups + devices)))
-        if row["phase"] == "splitting":
-            raise StorageElementBusyEx("%s is being split from its parent: wait for that to end" % row["name"])
-        db.execute("DELETE FROM element WHERE id=?", (row["id"],))
-        db.execute("INSERT INTO garbage VALUES(?)", (row["data"],))
-
-
-def _is_full(wrong):
-    return getattr(wrong, "errno", None) == elements.errno.ENOSPC or (
-        isinstance(wrong, elements.sqlite3.Error) and "full" in str(wrong))
-
-
-def _copies(ss_record, records, names, kind, failed):
-    path = elements.array_of(ss_record)
-    what = "taking %s of %d elements" % ("snapshots" if kind == SNAP else "clones", len(records))
-    with failing(failed, what if len(records) != 1 else "taking %s" % ("a snapshot" if kind == SNAP else "a clone")):
-        rows = copies.take(path, ss_record, records, names, kind, failed)
-        view = elements.View(path, ss_record)
-        return [view.record(row) for row in rows]
-
-
-def _can_copy(ss_record, record, kinds):
-    path = elements.array_of(ss_record)
-    with layout.reading(path) as db:
-        row = elements.find(db, record)
-        for kind in kinds:
-            try:
-                copies.check_source(db, path, row, kind, copies.shares_blocks(path, [row["vol_group"]]))
-                return os.path.exists(os.path.join(path, row["data"]))
-            except (InvalidValueEx, StorageElementBusyEx, OperationFailedEx):
-                continue
-    return False
-
-
-def _children(ss_record, record, types):
-    path = elements.array_of(ss_record)
-    with failing(ListSnapFailedEx, "listing snapshots and clones in %s" % path):
-        with layout.reading(path) as db:
-            rows = [row for row in elements.children(db, elements.find(db, record))
-                    if row["type"] in types and row["phase"] != "creating"]
-        view = elements.View(path, ss_record)
-        return [view.record(row) for row in rows]
-
-
-def _limits(ss_record, record, types):
-    """Snapshots and clones of an element share one limit: `max` is how many of these there can be beside the others."""
-    path = elements.array_of(ss_record)
-    with failing(OperationFailedEx, "counting snapshots and clones in %s" % path):
-        with layout.reading(path) as db:
-            kin = elements.children(db, elements.find(db, record))
-    mine = len([row for row in kin if row["type"] in types])
-    return {"max": copies.MAX_CHILDREN - len(kin) + mine, "current": mine}
-
-
-def _check_restore(db, path, row, snap):
-    if snap["type"] != SNAP or snap["parent"] != row["id"]:
-        raise InvalidValueEx("%s is not a snapshot of %s" % (snap["name"], row["name"]))
-    if row["phase"] != "ready":
-        raise StorageElementBusyEx("%s is being split from its parent: wait for that to end" % row["name"])
-    devices = loopdev.devices_of(os.path.join(path, row["data"]))
-    if devices:
-        raise StorageElementBusyEx("%s is attached to this host as %s: stop presenting it before restoring"
-                                   % (row["name"], ", ".join(devices)))
-    groups = elements.json_list(row["grps"])
-    if groups and row["online"]:
-        raise SnapRestoreNotSafeEx("%s is online and presented to %s, whose hosts may be using it: take it offline, or stop "
-                                   "presenting it, before restoring" % (row["name"], ", ".join(groups)))
-
-
-def _change_groups(ss_record, change):
-    path = elements.array_of(ss_record)
-    with failing(OperationFailedEx, "changing the access groups of %s" % path):
-        with layout.changing(path) as db:
-            change(db, path)
-            return access.groups(db)
-
-
-def _checked_qos(value):
-    value = layout.native(value or "")
-    if value not in [known["value"] for known in elements.QOS]:
-        raise InvalidValueEx("%r is no quality of service of this array: choose %s"
-                             % (value, ", ".join(known["value"] for known in elements.QOS)))
-    return value
