@@ -4,6 +4,7 @@
 //! The modules are the design's layers; arrows point down only:
 //! `bus` and `view` (the tree) → `service` → `operation`, `inventory`, `plugin` → `store`, `host` → `record`.
 
+pub mod bus;
 pub mod cli;
 pub mod command;
 pub mod config;
