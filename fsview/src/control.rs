@@ -189,17 +189,19 @@ impl Desk {
     pub fn read(&self, fh: u64, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
         let handle = self.handle(fh)?;
         let mut state = lock(&handle.state);
-        let (target, verb) = match &handle.place {
-            Place::Control(target, verb) => (target, *verb),
-            Place::Events => return Ok(self.events.read(&mut state.cursor, offset, size)),
-            _ => return Err(libc::EBADF),
-        };
+        if handle.place == Place::Events {
+            return Ok(self.events.read(&mut state.cursor, offset, size));
+        }
         let (text, at) = match &state.reading {
             Some(reading) if reading.offset == offset && offset != 0 => (reading.text.clone(), reading.at),
             _ => {
-                let text: Arc<str> = match &state.report {
-                    Some(report) => report.of_descriptor().into(),
-                    None => self.introduction(target, verb).into(),
+                let text: Arc<str> = match (&handle.place, &state.report) {
+                    (Place::Control(..), Some(report)) => report.of_descriptor().into(),
+                    (Place::Control(target, verb), None) => self.introduction(target, *verb).into(),
+                    (Place::State(ss), _) => {
+                        format!("{}\n", self.model.server(ss).ok_or(libc::ESTALE)?.state).into()
+                    }
+                    _ => return Err(libc::EBADF),
                 };
                 let base = if state.base > 0 && offset >= state.base { state.base } else { 0 };
                 (text, usize::try_from(offset - base).unwrap_or(usize::MAX))

@@ -22,6 +22,8 @@ pub const CONTROL_DIR: &str = ".ctl";
 pub const PID_FILE: &str = ".pid";
 /// The log of events, in the control connection.
 pub const EVENTS: &str = "events";
+/// How fresh a storage server is, in its directory.
+pub const STATE: &str = "state";
 
 const DIR_PERM: u16 = 0o555;
 const RECORD_PERM: u16 = 0o440;
@@ -74,6 +76,8 @@ pub enum Place {
     ControlMount,
     /// A control file.
     Control(Target, Verb),
+    /// How fresh a storage server's records are: different at every refresh, so read from the model each time.
+    State(Id),
     /// The log of events.
     Events,
 }
@@ -204,7 +208,7 @@ impl Records {
         Some(match name {
             "record" => self.line(server.record),
             "abilities" => self.line(server.abilities),
-            "state" => self.line(server.state),
+            STATE => Self::link(Place::Server(ss.clone()).control_link(STATE)),
             "plugin" => Self::link(format!("../../plugins/{}", encode(&server.plugin))),
             "vol_groups" => Self::dir(Place::VolGroups(ss.clone())),
             "access_grps" => Self::dir(Place::AccessGroups(ss.clone())),
@@ -360,8 +364,8 @@ impl Layout for Records {
             Place::Plugin(_) => (&[], &["info", "abilities", "status"], &[]),
             Place::Server(_) => (
                 &["vol_groups", "access_grps", "qos", "se", "fs", "se-by-name"],
-                &["record", "abilities", "state"],
-                &["plugin"],
+                &["record", "abilities"],
+                &["plugin", STATE],
             ),
             Place::Element(..) => (&["attr"], &["record"], &[]),
             Place::FileSystem(..) => (&["attr", "mounts"], &["record"], &[]),

@@ -9,7 +9,7 @@ use crate::model::Change;
 use crate::names::encode;
 
 /// What of a storage server's directory a change of the server may concern; its elements and file systems have changes of their own.
-const OF_SERVER: &[&str] = &["record", "abilities", "state", "plugin", "vol_groups", "access_grps", "qos"];
+const OF_SERVER: &[&str] = &["record", "abilities", "plugin", "vol_groups", "access_grps", "qos"];
 
 impl Engine<Records> {
     /// What the kernel must drop because of a change that the model already shows; `was_gone` says that the object was not there when the

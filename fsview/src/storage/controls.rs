@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{DIR_PERM, EVENTS, Place, RECORD_PERM, object_dir, object_names};
+use super::{DIR_PERM, EVENTS, Place, RECORD_PERM, STATE, object_dir, object_names};
 use crate::engine::{Body, Entry, Kind, Layout, Node};
 use crate::model::Model;
 
@@ -52,6 +52,10 @@ impl Layout for Controls {
             (Place::Root, EVENTS) => {
                 Node { body: Body::Control(Place::Events), perm: RECORD_PERM, gid: self.gid }
             }
+            (Place::Server(ss), STATE) => {
+                self.model.server(ss)?;
+                Node { body: Body::Control(Place::State(ss.clone())), perm: RECORD_PERM, gid: self.gid }
+            }
             (Place::Server(ss), "se") => dir(Place::Elements(ss.clone())),
             (Place::Server(ss), "fs") => dir(Place::FileSystems(ss.clone())),
             _ => dir(object_dir(&*self.model, at, name)?),
@@ -66,9 +70,12 @@ impl Layout for Controls {
         };
         let mut entries = object_names(&*self.model, at).unwrap_or_default();
         entries.extend(dirs.iter().map(|name| Entry::new(*name, Kind::Dir)));
-        if *at == Place::Root {
-            entries.push(Entry::new(EVENTS, Kind::File));
-        }
+        let file = match at {
+            Place::Root => Some(EVENTS),
+            Place::Server(_) => Some(STATE),
+            _ => None,
+        };
+        entries.extend(file.map(|name| Entry::new(name, Kind::File)));
         let verbs = at.verbs().map_or(&[][..], |(_, verbs)| verbs);
         entries.extend(verbs.iter().map(|verb| Entry::new(verb.as_str(), Kind::File)));
         entries
