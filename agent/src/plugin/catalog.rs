@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::Plugin;
-use super::module::{Module, Phase, Shared, keep};
+use super::keeper::keep;
+use super::load::Shared;
+use super::module::{Module, Phase};
 use super::scan::{Source, scan};
 use super::watch::Watcher;
 use crate::config::{Config, Limits};
@@ -23,6 +27,8 @@ pub struct Catalog {
     limits: Limits,
     module_limits: BTreeMap<String, Limits>,
     modules: RwLock<BTreeMap<String, Arc<Module>>>,
+    /// One scan at a time: what an older one found never replaces what a newer one did.
+    turn: Semaphore,
 }
 
 impl Catalog {
@@ -42,6 +48,7 @@ impl Catalog {
             limits: config.limits.clone(),
             module_limits: config.module_limits.clone(),
             modules: RwLock::default(),
+            turn: Semaphore::new(1),
         });
         // Watching begins first, so that nothing changes unseen between the two.
         let watcher = Watcher::new(&catalog.dirs);
@@ -76,6 +83,8 @@ impl Catalog {
     /// Looks at the directories, and says to each module what is wanted of it now. Modules in
     /// `changing` are left alone; those that `force` picks are loaded though nothing has changed.
     async fn rescan(&self, changing: &BTreeSet<String>, force: impl Fn(&str) -> bool) {
+        // Never closed, so there always is a turn.
+        let _turn = self.turn.acquire().await;
         let dirs = self.dirs.clone();
         let found = tokio::task::spawn_blocking(move || scan(&dirs)).await;
         // Scanning does not panic; and if it did, what is known stays.

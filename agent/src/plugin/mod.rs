@@ -7,6 +7,8 @@ mod cache;
 mod catalog;
 mod contract;
 mod interpreter;
+mod keeper;
+mod load;
 mod model;
 mod module;
 mod scan;
@@ -32,13 +34,13 @@ use api::Method;
 use cache::Cache;
 use catalog::Catalog;
 use interpreter::Interpreters;
-use module::{Module, Phase, Shared};
+use load::Shared;
+use module::{Module, Phase};
 use worker::{Job, Outcome, SocketDir, Worker};
 
 pub use model::{Abilities, Plugin, PluginStatus};
 
 /// One call of a plug-in's method.
-#[derive(Debug)]
 pub struct Call {
     /// The operation it belongs to, or an id of its own.
     pub id: Uuid,
@@ -50,6 +52,16 @@ pub struct Call {
     pub deadline: Duration,
     /// Ends the call early, as a [`Kind::Cancelled`].
     pub cancel: CancellationToken,
+}
+
+/// Without the arguments: they hold credentials.
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call")
+            .field("id", &self.id)
+            .field("method", &self.method.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the catalog tells as it finds out.

@@ -1,0 +1,130 @@
+//! Loading a module: under which interpreter it serves, and what its classes are.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::api::PluginType;
+use super::interpreter::Interpreters;
+use super::scan::Source;
+use super::worker::{Failure, Ready, Setup, SocketDir, Worker};
+use super::{Event, Plugin, PluginStatus};
+
+/// What all modules share.
+pub struct Shared {
+    /// The SDK.
+    pub sdk: PathBuf,
+    /// The workers' sockets.
+    pub sockets: SocketDir,
+    /// The interpreters of this host.
+    pub interpreters: Interpreters,
+    /// How long an import may take.
+    pub import_deadline: Duration,
+    /// Interpreters by module, from the configuration.
+    pub configured: BTreeMap<String, PathBuf>,
+    /// Where everything is told.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// The runtime's end.
+    pub stop: CancellationToken,
+    /// Every worker that may still run.
+    pub workers: Mutex<Vec<Weak<Worker>>>,
+}
+
+/// Starts a worker for a module under the first interpreter that can serve all of it, else under
+/// the one that can serve most.
+///
+/// # Errors
+/// Why none can, for each of them.
+pub async fn start(name: &str, shared: &Shared, source: &Source) -> Result<(Arc<Worker>, Ready), String> {
+    let candidates = match shared.configured.get(name) {
+        Some(path) => vec![shared.interpreters.ask(path).await?],
+        None => shared.interpreters.all().await,
+    };
+    if candidates.is_empty() {
+        return Err("no Python runs on this host: install python3, or name an interpreter in the \
+                    configuration"
+            .into());
+    }
+    let setup = Setup {
+        module: name,
+        plugin_dir: &source.dir,
+        sdk: &shared.sdk,
+        sockets: &shared.sockets,
+        deadline: shared.import_deadline,
+    };
+    let mut best: Option<(Arc<Worker>, Ready)> = None;
+    let mut reasons = Vec::new();
+    for interpreter in &candidates {
+        match Worker::start(&setup, interpreter).await {
+            Ok((worker, ready)) => {
+                let mut workers = shared.workers.lock().unwrap_or_else(PoisonError::into_inner);
+                workers.retain(|worker| worker.strong_count() > 0);
+                workers.push(Arc::downgrade(&worker));
+                if best.as_ref().is_none_or(|(_, best)| ready.unusable() < best.unusable()) {
+                    best = Some((worker, ready));
+                }
+                if best.as_ref().is_some_and(|(_, best)| best.unusable() == 0) {
+                    break;
+                }
+            }
+            Err(Failure { reason, hung }) => {
+                reasons.push(format!("{interpreter}: {reason}"));
+                if hung {
+                    break;
+                }
+            }
+        }
+    }
+    best.ok_or_else(|| reasons.join("; "))
+}
+
+/// The classes of a module as everybody sees them.
+pub fn describe(module: &str, worker: &Worker, ready: Ready) -> Vec<Plugin> {
+    let interpreter = Some(worker.interpreter.to_string());
+    let classes = ready.classes.into_iter().map(|class| {
+        let fatal = class.fatal().map(str::to_owned);
+        Plugin {
+            module: module.to_owned(),
+            plugin_type: PluginType::from_name(&class.plugin_type),
+            status: PluginStatus {
+                usable: fatal.is_none(),
+                interpreter: interpreter.clone(),
+                error: fatal,
+                problems: class.problems.into_iter().filter(|p| !p.fatal).map(|p| p.text).collect(),
+            },
+            impl_name: class.impl_name,
+            info: class.attrs,
+            abilities: class.abilities,
+        }
+    });
+    let broken = ready.broken.into_iter().map(|broken| {
+        tracing::debug!(
+            plugin = broken.impl_name,
+            traceback = broken.traceback,
+            "a plug-in class cannot be had"
+        );
+        let mut plugin = unknown(module);
+        plugin.plugin_type = broken.plugin_type.as_deref().and_then(PluginType::from_name);
+        plugin.status.interpreter = interpreter.clone();
+        plugin.status.error = Some(format!("{}: {}: {}", broken.impl_name, broken.class, broken.message));
+        plugin.impl_name = broken.impl_name;
+        plugin
+    });
+    classes.chain(broken).collect()
+}
+
+/// A plug-in of which no more is known than what it is called.
+pub fn unknown(name: &str) -> Plugin {
+    Plugin {
+        impl_name: name.to_owned(),
+        module: name.to_owned(),
+        plugin_type: None,
+        info: serde_json::Map::new(),
+        abilities: BTreeMap::new(),
+        status: PluginStatus::default(),
+    }
+}
