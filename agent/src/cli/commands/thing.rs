@@ -1,5 +1,7 @@
 //! `oscctl element …` and `oscctl fs …`: the things on a storage server.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::act::{resolve, row};
@@ -199,23 +201,26 @@ pub fn note_unknown<T: Dict>(unknown: &[String]) {
 async fn list_elements(session: &Session, server: Option<&str>) -> Outcome {
     let mut all = Vec::new();
     for server in session.servers(server).await? {
-        all.append(&mut session.client.contents(&server).await?.elements);
+        let mut elements = session.client.contents(&server).await?.elements;
+        // Ids are unique on their own server only.
+        name_parents(&mut elements);
+        all.append(&mut elements);
     }
-    name_parents(&mut all);
     session.output.list(view::ELEMENTS, &all)
 }
 
 /// Plug-ins name a parent by id; people know it by name.
 fn name_parents(elements: &mut [Entry]) {
+    let ids = |element: &Entry| {
+        [element.id.clone(), element.text("id").to_owned(), element.text("uuid").to_owned()]
+    };
+    let named = elements.iter().flat_map(|element| ids(element).map(|id| (id, element.name().to_owned())));
+    let names: HashMap<String, String> = named.collect();
     let parents: Vec<String> = elements
         .iter()
-        .map(|element| {
-            let parent = view::parent(&element.record);
-            let is_it = |other: &&Entry| {
-                !parent.is_empty()
-                    && (other.id == parent || other.text("id") == parent || other.text("uuid") == parent)
-            };
-            elements.iter().find(is_it).map_or(parent.clone(), |other| other.name().to_owned())
+        .map(|element| match view::parent(&element.record) {
+            none if none.is_empty() => none,
+            parent => names.get(&parent).cloned().unwrap_or(parent),
         })
         .collect();
     for (element, parent) in elements.iter_mut().zip(parents) {
