@@ -260,6 +260,8 @@ pub const FILE_CONTROL: &str = "file";
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::plugin::api::METHODS;
 
@@ -282,6 +284,44 @@ mod tests {
                 .any(|command| command.method(row.plugin_type).is_some_and(|method| method.name == row.name));
             assert!(reached || indirect.contains(&row.name), "{:?} {}", row.plugin_type, row.name);
         }
+    }
+
+    #[test]
+    fn the_bus_policy_opens_to_anybody_what_changes_nothing() {
+        let policy = include_str!("../../systemd/org.storageconnect.Agent1.conf");
+        let (_, anybody) = policy.split_once("context=\"default\"").expect("it has a part for anybody");
+        let value = |line: &str, attribute: &str| {
+            let (_, rest) = line.split_once(&format!("{attribute}=\""))?;
+            Some(rest.split_once('"')?.0.to_owned())
+        };
+        let allowed: BTreeSet<_> = anybody
+            .lines()
+            .filter(|line| line.contains("<allow"))
+            .map(|line| (value(line, "send_interface"), value(line, "send_member")))
+            .filter(|(interface, _)| {
+                !interface.as_ref().is_some_and(|name| name.starts_with("org.freedesktop."))
+            })
+            .collect();
+        let row = |interface: &str, member: &str| {
+            (Some(format!("org.storageconnect.Agent1.{interface}")), Some(member.to_owned()))
+        };
+        let mut wanted: BTreeSet<_> = COMMANDS
+            .iter()
+            .filter(|command| !command.changes())
+            .map(|command| {
+                let interface = match command.object {
+                    Object::Manager => "Manager",
+                    Object::Server => "StorageServer",
+                    Object::Element => "StorageElement",
+                    Object::FileSystem => "FileSystem",
+                    Object::Operation => "Operation",
+                };
+                row(interface, &command.dbus_name())
+            })
+            .collect();
+        // What is on D-Bus beside the commands.
+        wanted.extend([row("Manager", "GetEvents"), row("Operation", "Wait")]);
+        assert_eq!(allowed, wanted);
     }
 
     #[test]
