@@ -1,10 +1,15 @@
 //! What the agent was told at start: command line first, then the configuration file, then defaults.
 
-use std::path::PathBuf;
+mod file;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The agent's settings.
-#[derive(Clone, Debug)]
+use crate::error::Result;
+
+/// The agent's settings. The keys of the configuration file have the same names; times are seconds
+/// or text (`"5m"`), sizes bytes or text (`"2GiB"`), and `"none"` takes a limit of a call away.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where the state lives; mode 0700.
     pub state_dir: PathBuf,
@@ -57,6 +62,17 @@ impl Default for Limits {
             output: 64 << 20,
             calls: 32,
         }
+    }
+}
+
+impl Config {
+    /// Reads a configuration file over the defaults.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidValue`](crate::Kind::InvalidValue) naming the file, and the line where it is
+    /// the contents: a key that is not known, or a value that is not the key's.
+    pub fn load(path: &Path) -> Result<Config> {
+        file::load(path)
     }
 }
 
