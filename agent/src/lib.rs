@@ -10,8 +10,10 @@ pub mod command;
 pub mod config;
 pub mod error;
 pub mod inventory;
+pub mod operation;
 pub mod plugin;
 pub mod record;
 pub mod service;
+pub mod store;
 
 pub use error::{Error, Kind, Result};

@@ -1,25 +1,39 @@
 //! The one façade: everything above (the tree, D-Bus, and through it `oscctl`) asks [`Agent`], and
 //! nothing else.
 
+mod apply;
+mod core;
+mod desk;
+mod execute;
+mod follow;
+mod listing;
+mod plugins;
+mod refresh;
+mod register;
+mod run;
+mod start;
+mod submit;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 use uuid::Uuid;
 
 use crate::command::Command;
 use crate::config::Config;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::inventory::{Caller, Change, Snapshot, Target};
+use crate::plugin::{Event, Runtime};
+
+pub use plugins::{Item, Plugins};
 
 /// The agent. A handle: clones are the same agent.
 #[derive(Clone)]
 pub struct Agent {
-    inner: Arc<Inner>,
+    core: Arc<core::Core>,
 }
-
-struct Inner {}
 
 /// One thing asked for.
 #[derive(Clone, Debug)]
@@ -40,50 +54,77 @@ impl Agent {
     ///
     /// # Errors
     /// When the state directory cannot be used: it says why and what to do.
-    pub async fn start(_config: Config) -> Result<Agent> {
-        Err(Error::new(Kind::Internal, "not built yet"))
+    pub async fn start(config: Config) -> Result<Agent> {
+        let opened = start::open(&config).await?;
+        let (tell, events) = mpsc::unbounded_channel();
+        let runtime = Runtime::start(&config, tell).await?;
+        Ok(start::serve(config, opened, Arc::new(runtime), events))
+    }
+
+    /// As [`Agent::start`], with something else in the place of the plug-in runtime.
+    ///
+    /// # Errors
+    /// As [`Agent::start`].
+    pub async fn start_with(
+        config: Config,
+        plugins: Arc<dyn Plugins>,
+        events: mpsc::UnboundedReceiver<Event>,
+    ) -> Result<Agent> {
+        let opened = start::open(&config).await?;
+        Ok(start::serve(config, opened, plugins, events))
     }
 
     /// Everything there is right now; reading it never blocks.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        let _ = &self.inner;
-        Arc::default()
+        self.core.inventory.snapshot()
     }
 
     /// Every change from now on. A receiver that lags behind must read the snapshot again.
+    ///
+    /// Of a storage server's state, that another refresh worked (`refreshed`) is not a change:
+    /// whoever shows it reads the snapshot when asked.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Change>> {
-        broadcast::channel(1).1
+        self.core.inventory.subscribe()
     }
 
     /// The retained changes with a sequence number above `seq`, oldest first, as event lines of
     /// JSON: `{"seq":…,"time":…,"kind":…,"path":…,…}`.
-    pub fn events_since(&self, _seq: u64) -> Vec<(u64, Arc<str>)> {
-        Vec::new()
+    ///
+    /// `fields` names what changed of an element's or a file system's record; `record` is the
+    /// object's public record, where it still exists.
+    pub fn events_since(&self, seq: u64) -> Vec<(u64, Arc<str>)> {
+        self.core.inventory.events_since(seq)
+    }
+
+    /// The event line of one change.
+    pub fn event_line(&self, change: &Arc<Change>) -> Arc<str> {
+        self.core.inventory.event_line(change)
     }
 
     /// Checks a request, journals it as an operation, and queues it.
     ///
     /// # Errors
     /// What is wrong with the request; nothing was changed and no operation exists then.
-    pub async fn submit(&self, _request: Request) -> Result<Uuid> {
-        Err(Error::new(Kind::Internal, "not built yet"))
+    pub async fn submit(&self, request: Request) -> Result<Uuid> {
+        run::submit(&self.core, request).await
     }
 
     /// Waits until an operation has ended and returns its result in public form.
     ///
     /// # Errors
-    /// The operation's own error; [`Kind::InProgress`] when `timeout` passes first;
-    /// [`Kind::NotFound`] when there is no such operation.
-    pub async fn wait(&self, _operation: Uuid, _timeout: Duration) -> Result<Value> {
-        Err(Error::new(Kind::Internal, "not built yet"))
+    /// The operation's own error; [`Kind::InProgress`](crate::Kind::InProgress) when `timeout`
+    /// passes first; [`Kind::NotFound`](crate::Kind::NotFound) when there is no such operation.
+    pub async fn wait(&self, operation: Uuid, timeout: Duration) -> Result<Value> {
+        run::wait(&self.core, operation, timeout).await
     }
 
     /// Loads a plug-in module (`<vendor>.<plugin-module>`) afresh; all of them where it is empty.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when no such module is installed.
-    pub async fn reload_plugins(&self, _module: &str) -> Result<()> {
-        Err(Error::new(Kind::Internal, "not built yet"))
+    /// [`Kind::NotFound`](crate::Kind::NotFound) when no such module is installed;
+    /// [`Kind::PluginUnavailable`](crate::Kind::PluginUnavailable) when it cannot be loaded.
+    pub async fn reload_plugins(&self, module: &str) -> Result<()> {
+        self.core.plugins.reload((!module.is_empty()).then_some(module)).await
     }
 
     /// Takes in what the scriptlet of a plug-in's package announces (specification, Appendix B):
@@ -91,15 +132,34 @@ impl Agent {
     ///
     /// # Errors
     /// When the words are not these six; what the catalog makes of it is never an error.
-    pub async fn announce(&self, _words: &[String]) -> Result<()> {
-        Err(Error::new(Kind::Internal, "not built yet"))
+    pub async fn announce(&self, words: &[String]) -> Result<()> {
+        let [kind, name, version, _directory, vendor, module] = words else {
+            return Err(Error::invalid(
+                "an announcement is install, upgrade or erase, then name, version-release, directory, vendor and module",
+            ));
+        };
+        if !["install", "upgrade", "erase"].contains(&kind.as_str()) {
+            return Err(Error::invalid(format!("{kind:?} is none of install, upgrade and erase")));
+        }
+        let module = format!("{vendor}.{module}");
+        tracing::info!(kind, package = name, version, module, "announced");
+        // The package transaction goes on whatever comes of it; the plug-in's status tells.
+        let core = self.core.clone();
+        self.core.tasks.spawn(async move {
+            if let Err(error) = core.plugins.reload(Some(&module)).await {
+                tracing::info!(%error, module, "the announced module is not loaded yet");
+            }
+        });
+        Ok(())
     }
 
     /// How long a write to a control file waits for its operation.
     pub fn write_wait(&self) -> Duration {
-        Duration::from_secs(60)
+        self.core.config.write_wait
     }
 
     /// Stops taking requests, ends what runs as interrupted, and closes the store.
-    pub async fn shutdown(&self) {}
+    pub async fn shutdown(&self) {
+        start::stop(&self.core).await;
+    }
 }

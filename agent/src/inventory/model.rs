@@ -42,6 +42,8 @@ pub struct Server {
     pub abilities: Arc<Abilities>,
     /// How fresh this is.
     pub state: ServerState,
+    /// How often it is refreshed, where its registration says so; zero is never.
+    pub refresh_interval: Option<std::time::Duration>,
     /// Quality-of-service values by name: the public record's line.
     pub qos: Arc<BTreeMap<String, Arc<str>>>,
     /// Its storage elements.

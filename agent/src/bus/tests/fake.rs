@@ -81,6 +81,7 @@ pub fn server(elements: usize) -> Server {
         plugin_type: PluginType::StorageArray,
         record: Arc::new(record),
         abilities: Arc::new([("snapshot".to_owned(), "ONLINE".to_owned())].into()),
+        refresh_interval: None,
         state: ServerState { plugin_available: true, ..Default::default() },
         qos: Arc::default(),
         elements: Arc::new(Elements { by_id, ..Default::default() }),

@@ -1,0 +1,205 @@
+//! What a plug-in answered, by the method table's `Answer`: merged into the inventory by the
+//! "Allow Update" rules, and handed to the user in public form.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::args::redact;
+use crate::error::{Error, Kind, Result};
+use crate::inventory::index::{element_id, file_system_id, mount_id};
+use crate::inventory::{Element, FileSystem, Server};
+use crate::record::{self, Dict, Problem, StorageElement, View};
+
+/// Something the plug-in did that the contract forbids, and that was put right.
+pub type Problems = Vec<Problem>;
+
+/// An answer that is not a record where one is needed.
+pub fn unusable(what: &str, value: &Value) -> Error {
+    let got = match value {
+        Value::Null => "None",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a dict that names nothing",
+    };
+    Error::new(Kind::PluginFault, format!("the plug-in answered {got} instead of {what}"))
+}
+
+/// Reads an answer as a record; `None` where the plug-in said nothing.
+///
+/// # Errors
+/// [`Kind::PluginFault`] for anything but a dict or None.
+pub fn answered<T: Dict>(value: &Value) -> Result<Option<(T, Problems)>> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Object(_) => Ok(Some(T::parse(value))),
+        other => Err(unusable(&format!("an {}", T::NAME), other)),
+    }
+}
+
+/// Merges an element's record as answered into what is known of the storage server.
+///
+/// `known` is the element that the call was about, which keeps its identity whatever the answer says
+/// of it; `None` for one that the call made or listed.
+///
+/// # Errors
+/// [`Kind::PluginFault`] where the record names nothing.
+pub fn element(
+    server: &Server,
+    known: Option<&Element>,
+    mut answer: StorageElement,
+    wanted: Option<StorageElement>,
+) -> Result<(Arc<Element>, Problems)> {
+    let mut problems = Vec::new();
+    let id = match known {
+        Some(known) => known.id.clone(),
+        None => element_id(server.uuid, &answer).ok_or_else(|| {
+            unusable("an se_record with a uuid, page83_id, id, array_path or name", &json!({}))
+        })?,
+    };
+    let base = match known.or_else(|| server.elements.by_id.get(&id).map(|element| &**element)) {
+        Some(known) => Some(known.record()),
+        None => wanted,
+    };
+    answer.async_handle = None;
+    answer.async_progress = None;
+    let mut record = match base {
+        Some(mut base) => {
+            problems = base.merge(&answer);
+            base
+        }
+        None => answer,
+    };
+    if record.ss_uuid.is_some_and(|ss| ss != server.uuid) {
+        problems.push(Problem { field: "ss_uuid".into(), text: "is not the storage server's".into() });
+    }
+    record.ss_uuid = Some(server.uuid);
+    record.async_handle = None;
+    record.async_progress = None;
+    Ok((Arc::new(Element { id, line: line(&record) }), problems))
+}
+
+/// Merges a file system's record as answered; as [`element`].
+///
+/// # Errors
+/// [`Kind::PluginFault`] where the record names nothing.
+pub fn file_system(
+    server: &Server,
+    known: Option<&FileSystem>,
+    mut answer: record::FileSystem,
+    wanted: Option<record::FileSystem>,
+) -> Result<(FileSystem, Problems)> {
+    let mut problems = Vec::new();
+    let id = match known {
+        Some(known) => known.id.clone(),
+        None => file_system_id(server.uuid, &answer).ok_or_else(|| {
+            unusable("an fs_record with a uuid, access_path, array_path or name", &json!({}))
+        })?,
+    };
+    let known = known.or_else(|| server.file_systems.get(&id).map(|fs| &**fs));
+    answer.async_handle = None;
+    answer.async_progress = None;
+    let mut record = match known.map(FileSystem::record).or(wanted) {
+        Some(mut base) => {
+            problems = base.merge(&answer);
+            base
+        }
+        None => answer,
+    };
+    if record.ss_uuid.is_some_and(|ss| ss != server.uuid) {
+        problems.push(Problem { field: "ss_uuid".into(), text: "is not the storage server's".into() });
+    }
+    record.ss_uuid = Some(server.uuid);
+    record.async_handle = None;
+    record.async_progress = None;
+    let mounts = known.map(|known| known.mounts.clone()).unwrap_or_default();
+    Ok((FileSystem { id, line: line(&record), mounts }, problems))
+}
+
+/// Merges one mount record of a file system into `fs`.
+///
+/// # Errors
+/// [`Kind::PluginFault`] where the record names nothing.
+pub fn mount(fs: &mut FileSystem, answer: record::Mount) -> Result<(Uuid, Problems)> {
+    let uuid = mount_id(&fs.id, &answer)
+        .ok_or_else(|| unusable("a mount_record with a uuid or mount_point", &json!({})))?;
+    let mut problems = Vec::new();
+    let mut record = match fs.mounts.get(&uuid) {
+        Some(line) => {
+            let mut known: record::Mount = crate::inventory::model::parse_line(line);
+            problems = known.merge(&answer);
+            known
+        }
+        None => answer,
+    };
+    record.uuid = Some(uuid);
+    record.fs_uuid = record.fs_uuid.or_else(|| fs.record().uuid);
+    fs.mounts.insert(uuid, line(&record));
+    Ok((uuid, problems))
+}
+
+/// A record's public line.
+pub fn line<T: Dict>(record: &T) -> Arc<str> {
+    public(record).to_string().into()
+}
+
+/// A record in public form.
+pub fn public<T: Dict>(record: &T) -> Value {
+    let mut value = record.to_value(View::Public);
+    // Unknown keys can hold dicts of their own.
+    if !record.extra().is_empty() {
+        redact(&mut value);
+    }
+    value
+}
+
+/// A line as JSON.
+pub fn shown(line: &str) -> Value {
+    // Lines are JSON that the agent printed.
+    serde_json::from_str(line).unwrap_or_default()
+}
+
+/// Records of a kind the inventory does not hold, in public form.
+pub fn public_records<T: Dict>(values: &[Value]) -> (Vec<Value>, Problems) {
+    let mut problems = Vec::new();
+    let records = values
+        .iter()
+        .map(|value| {
+            let (record, found) = T::parse(value);
+            problems.extend(found);
+            public(&record)
+        })
+        .collect();
+    (records, problems)
+}
+
+/// An ability dict: names of abilities to names of values.
+pub fn abilities(value: &Value) -> Option<crate::plugin::Abilities> {
+    use crate::record::{Ability, BackingDeviceType, FieldType as _};
+    let Value::Object(map) = value else { return None };
+    let name = |key: &str, value: &Value| {
+        let known = if key == "backing_device_type" {
+            BackingDeviceType::parse(value).ok().flatten().map(BackingDeviceType::name)
+        } else {
+            Ability::parse(value).ok().flatten().map(Ability::name)
+        };
+        known.map(str::to_owned).or_else(|| value.as_str().map(str::to_owned))
+    };
+    Some(map.iter().filter_map(|(key, value)| Some((key.clone(), name(key, value)?))).collect())
+}
+
+/// What a method that answers plain JSON answered.
+pub fn plain(mut value: Value) -> Value {
+    redact(&mut value);
+    if let Value::Object(map) = &mut value {
+        let transient = ["async_handle", "async_progress"];
+        *map = std::mem::take(map)
+            .into_iter()
+            .filter(|(key, _)| !transient.contains(&key.as_str()))
+            .collect::<Map<_, _>>();
+    }
+    value
+}

@@ -1,0 +1,56 @@
+//! What the service needs of the plug-in runtime, so that its own tests can do without Python.
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::plugin::{Call, Plugin, Runtime};
+
+/// Takes the records of a list, one by one.
+pub type Item<'a> = &'a mut (dyn FnMut(&RawValue) + Send);
+
+/// The plug-in runtime: [`Runtime`], or what stands in for it.
+pub trait Plugins: Send + Sync + 'static {
+    /// As [`Runtime::call`].
+    fn call<'a>(&'a self, name: &'a str, call: Call, item: Item<'a>) -> BoxFuture<'a, Result<Value>>;
+    /// As [`Runtime::plugins`].
+    fn plugins(&self) -> Vec<Arc<Plugin>>;
+    /// As [`Runtime::reload`].
+    fn reload<'a>(&'a self, module: Option<&'a str>) -> BoxFuture<'a, Result<()>>;
+    /// As [`Runtime::report`].
+    fn report(&self, name: &str, text: &str);
+    /// As [`Runtime::forget_cache`].
+    fn forget_cache(&self, ss: Uuid);
+    /// As [`Runtime::shutdown`].
+    fn shutdown(&self) -> BoxFuture<'_, ()>;
+}
+
+impl Plugins for Runtime {
+    fn call<'a>(&'a self, name: &'a str, call: Call, item: Item<'a>) -> BoxFuture<'a, Result<Value>> {
+        Runtime::call(self, name, call, item).boxed()
+    }
+
+    fn plugins(&self) -> Vec<Arc<Plugin>> {
+        Runtime::plugins(self)
+    }
+
+    fn reload<'a>(&'a self, module: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
+        Runtime::reload(self, module).boxed()
+    }
+
+    fn report(&self, name: &str, text: &str) {
+        Runtime::report(self, name, text);
+    }
+
+    fn forget_cache(&self, ss: Uuid) {
+        Runtime::forget_cache(self, ss);
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Runtime::shutdown(self).boxed()
+    }
+}
