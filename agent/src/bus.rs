@@ -22,7 +22,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use connect::{Bus, serve};
+pub use connect::{Bus, serve, serve_behind};
 pub use source::Source;
 
 /// The name that the agent owns on the bus.

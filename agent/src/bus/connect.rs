@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -82,6 +83,29 @@ impl Drop for Bus {
 /// When the bus cannot be reached or does not let the agent have its name; the message says what to
 /// do. [`Kind::AlreadyExists`] when another process has the name.
 pub async fn serve(source: impl Source, address: &str, mount_point: &std::path::Path) -> Result<Bus> {
+    open(Arc::new(source), address, mount_point, None).await
+}
+
+/// As [`serve`], but no signal is sent before `shown`, the number of the last change that the tree
+/// shows, has come to what it tells: who hears of a change and then reads the tree finds it there.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_behind(
+    source: impl Source,
+    address: &str,
+    mount_point: &std::path::Path,
+    shown: watch::Receiver<u64>,
+) -> Result<Bus> {
+    open(Arc::new(source), address, mount_point, Some(shown)).await
+}
+
+async fn open(
+    source: Arc<dyn Source>,
+    address: &str,
+    mount_point: &std::path::Path,
+    shown: Option<watch::Receiver<u64>>,
+) -> Result<Bus> {
     let stop = CancellationToken::new();
     if address == "none" {
         return Ok(Bus { stop, task: None });
@@ -91,12 +115,11 @@ pub async fn serve(source: impl Source, address: &str, mount_point: &std::path::
         started_at: rfc3339(SystemTime::now()),
     });
     let address = Address(address.to_owned());
-    let source: Arc<dyn Source> = Arc::new(source);
-    let follow = Follow::new(&*source);
+    let follow = Follow::new(&*source, shown.clone());
     let (connection, stream) = connect(&address).await?;
     let first = Connected { connection, stream, follow };
     info!(%address, "owns {NAME}");
-    let task = tokio::spawn(stay(source, facts, address, first, stop.clone()));
+    let task = tokio::spawn(stay(source, facts, address, first, shown, stop.clone()));
     Ok(Bus { stop, task: Some(task) })
 }
 
@@ -114,6 +137,7 @@ async fn stay(
     facts: Arc<Facts>,
     address: Address,
     mut connected: Connected,
+    shown: Option<watch::Receiver<u64>>,
     stop: CancellationToken,
 ) {
     let mut again = false;
@@ -143,7 +167,7 @@ async fn stay(
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(delay) => {}
             }
-            let follow = Follow::new(&*source);
+            let follow = Follow::new(&*source, shown.clone());
             match connect(&address).await {
                 Ok((connection, stream)) => break Connected { connection, stream, follow },
                 Err(error) if delay == RETRY.0 => warn!(%error, "trying again"),

@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::watch;
 use tracing::warn;
 use uuid::Uuid;
 use zbus::Message;
@@ -26,6 +28,8 @@ use crate::inventory::{Change, Server, Snapshot, What};
 const BATCH: usize = 1024;
 /// Messages that are handed to the bus together at most.
 const CHUNK: usize = 64;
+/// How long a signal waits for the tree to show what it tells.
+const TREE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// One object's difference.
 #[derive(Debug)]
@@ -44,15 +48,17 @@ pub struct Follow {
     servers: BTreeMap<Uuid, Props>,
     /// The last event's sequence number.
     seq: u64,
+    /// The number of the last change that the tree shows, where there is a tree.
+    shown: Option<watch::Receiver<u64>>,
 }
 
 impl Follow {
     /// Follows from now on: begun before a client can read anything, so that none misses a change.
-    pub fn new(source: &dyn Source) -> Follow {
+    pub fn new(source: &dyn Source, shown: Option<watch::Receiver<u64>>) -> Follow {
         let changes = source.subscribe();
         let snapshot = source.snapshot();
         let servers = snapshot.servers.iter().map(|(ss, server)| (*ss, server_properties(server))).collect();
-        Follow { changes, seq: snapshot.seq, snapshot, servers }
+        Follow { changes, seq: snapshot.seq, snapshot, servers, shown }
     }
 
     /// Tells of changes until the agent or the connection ends; at first, after a lost connection,
@@ -75,6 +81,7 @@ impl Follow {
 
     async fn tell(&mut self, door: &Door, batch: &[Arc<Change>], missed: bool) -> zbus::Result<()> {
         let now = door.source.snapshot();
+        self.wait_for_tree(now.seq).await;
         let named: BTreeSet<Uuid> = batch
             .iter()
             .filter_map(|change| match &change.what {
@@ -102,6 +109,16 @@ impl Follow {
             send_full(door, &mut out).await?;
         }
         send(door, out).await
+    }
+
+    /// Waits until the tree shows a change, but not for a tree that is stuck.
+    async fn wait_for_tree(&mut self, seq: u64) {
+        if let Some(shown) = &mut self.shown {
+            let there = shown.wait_for(|last| *last >= seq);
+            if tokio::time::timeout(TREE_DEADLINE, there).await.is_err() {
+                warn!(seq, "the tree does not show a change; it is told on the bus all the same");
+            }
+        }
     }
 
     /// What is different now; `compare` says whose own properties are looked at among the servers.

@@ -7,6 +7,7 @@ use zbus::MessageStream;
 
 use super::fake::{FS, MOUNT, SS, element, element_id, server};
 use super::*;
+use crate::bus::serve_behind;
 use crate::inventory::What;
 
 /// Hears every signal of the agent.
@@ -178,6 +179,24 @@ async fn a_server_and_an_operation_tell_what_changed_in_them() {
     it.fake.finish(id, Ok(Value::Null));
     let heard = ear.until(11).await;
     assert!(heard[0].contains("\"State\": <\"succeeded\">") && heard[0].contains("\"Result\""), "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_signal_waits_for_the_tree_to_show_what_it_tells() {
+    let (daemon, fake) = (Daemon::start(), Fake::new(1));
+    let (show, shown) = tokio::sync::watch::channel(7);
+    let bus = serve_behind(fake.clone(), &daemon.address, "/osc".as_ref(), shown).await.expect("on the bus");
+    let mut ear = Ear::new(&daemon.address).await;
+    let client = Client::connect(&daemon.address).await;
+    fake.add_operation();
+    fake.add_operation();
+    // What was sent before an answer arrives before it, and nothing was.
+    client.get(&Path::Root, "Manager", "Seq").await;
+    let early = tokio::time::timeout(std::time::Duration::from_millis(100), ear.until(8)).await;
+    assert!(early.is_err(), "{early:?}");
+    show.send_replace(9);
+    assert_eq!(ear.until(9).await.len(), 4);
+    bus.close().await;
 }
 
 #[tokio::test]
