@@ -122,9 +122,12 @@ async fn a_client_that_leaves_takes_its_waits_along() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     leaving.0.close().await.expect("closed");
-    while it.fake.waits() > before {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let ended = async {
+        while it.fake.waits() > before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.expect("the wait ends");
 }
 
 #[tokio::test]
