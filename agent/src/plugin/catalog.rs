@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::Plugin;
+use super::announcement::{Action, Announcement};
 use super::keeper::keep;
 use super::load::Shared;
 use super::module::{Module, Phase};
@@ -105,6 +106,33 @@ impl Catalog {
             want(&module, Some(source), true);
             tokio::spawn(keep(module.clone(), self.shared.clone()));
             modules.insert(name, module);
+        }
+    }
+
+    /// Takes in what a package announces, and looks at its module at once: the package's files are
+    /// in place, so there is nothing to wait for.
+    pub async fn announce(&self, announcement: Announcement) {
+        let Announcement { action, package, dir, module } = announcement;
+        tracing::info!(
+            plugin = module,
+            ?action,
+            package = package.name,
+            version = package.version,
+            "announced"
+        );
+        let known = || self.shared.packages.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.dirs.iter().any(|known| dir.starts_with(known)) {
+            tracing::warn!(plugin = module, dir = %dir.display(), "announced where no plug-in is looked for");
+        }
+        match action {
+            // It is the files that go, and that tell; until then the module serves.
+            Action::Erase => drop(known().remove(&module)),
+            Action::Install => {
+                known().insert(module.clone(), package.clone());
+                let doubtful = self.all().iter().any(|known| known.name == module && known.doubts(&package));
+                self.rescan(&BTreeSet::new(), |name| doubtful && name == module).await;
+            }
+            Action::Upgrade => self.rescan(&BTreeSet::new(), |_| false).await,
         }
     }
 

@@ -1,11 +1,13 @@
 //! Keeps a module's worker in step with its files: loads, replaces, restarts and retires it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::announcement::Package;
 use super::load::{Shared, describe, start, unknown};
 use super::module::{Module, Phase, State, Want};
 use super::scan::Source;
@@ -117,7 +119,7 @@ impl Keeper {
             loaded = start(&self.module.name, &self.shared, source) => loaded,
             _ = self.want.changed() => return None,
         };
-        match loaded.and_then(|(worker, ready)| self.accept(worker, ready)) {
+        match loaded.and_then(|(worker, ready)| self.accept(worker, ready, source)) {
             Ok((worker, ready)) => self.serve(worker, ready, source, revision),
             Err(reason) => self.refuse(&reason, revision),
         }
@@ -125,8 +127,17 @@ impl Keeper {
     }
 
     /// A version that cannot do what the one that serves can is not taken.
-    fn accept(&self, worker: Arc<Worker>, ready: Ready) -> Result<(Arc<Worker>, Ready), String> {
-        if self.worker.is_some() {
+    fn accept(
+        &self,
+        worker: Arc<Worker>,
+        mut ready: Ready,
+        source: &Source,
+    ) -> Result<(Arc<Worker>, Ready), String> {
+        let package = self.packages().get(&self.module.name).cloned();
+        ready.hold_to_versions(&self.module.name, package.as_ref());
+        // The announcement may come when what it rules out serves already.
+        let itself = ready.refused && self.fingerprint == Some(source.fingerprint);
+        if self.worker.is_some() && !itself {
             let serving = self.module.state.borrow();
             let usable = |name: &str| {
                 serving.plugins.iter().any(|plugin| plugin.impl_name == name && plugin.status.usable)
@@ -208,9 +219,14 @@ impl Keeper {
         });
     }
 
+    fn packages(&self) -> MutexGuard<'_, BTreeMap<String, Package>> {
+        self.shared.packages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The module is not installed any more.
     fn leave(&mut self, revision: u64) {
         self.retry = None;
+        self.packages().remove(&self.module.name);
         if let Some((worker, _)) = self.worker.take() {
             worker.retire();
         }

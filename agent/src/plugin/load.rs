@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::announcement::Package;
 use super::api::PluginType;
 use super::interpreter::Interpreters;
 use super::scan::Source;
@@ -26,6 +27,8 @@ pub struct Shared {
     pub import_deadline: Duration,
     /// Interpreters by module, from the configuration.
     pub configured: BTreeMap<String, PathBuf>,
+    /// The packages that modules came with, as far as they were announced.
+    pub packages: Mutex<BTreeMap<String, Package>>,
     /// Where everything is told.
     pub events: mpsc::UnboundedSender<Event>,
     /// The runtime's end.

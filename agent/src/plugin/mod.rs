@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use announcement::Announcement;
 use api::Method;
 use cache::Cache;
 use catalog::Catalog;
@@ -121,6 +122,7 @@ impl Runtime {
             interpreters: Interpreters::new(&config.interpreter_path),
             import_deadline: config.import_deadline,
             configured: config.interpreters.clone(),
+            packages: Mutex::default(),
             events,
             stop: CancellationToken::new(),
             workers: Mutex::default(),
@@ -231,6 +233,12 @@ impl Runtime {
     /// be loaded: what served until now goes on serving.
     pub async fn reload(&self, module: Option<&str>) -> Result<()> {
         self.inner.catalog.reload(module).await
+    }
+
+    /// Takes in what a plug-in's package announces. Returns without waiting for what it makes of it:
+    /// a module that loads, or is refused because its version is not its package's.
+    pub async fn announce(&self, announcement: Announcement) {
+        self.inner.catalog.announce(announcement).await;
     }
 
     /// Tells that a plug-in broke the contract in what it answered (a field of the wrong type, one

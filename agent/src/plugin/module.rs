@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::announcement::Package;
 use super::scan::Source;
 use super::worker::Worker;
 use super::{Event, Plugin};
@@ -103,6 +104,19 @@ impl Module {
                 }
             }
         }
+    }
+
+    /// Whether it has to be loaded again, though nothing has changed, once it is known to be of
+    /// this package: what serves may be what the package rules out, or the other way round.
+    pub fn doubts(&self, package: &Package) -> bool {
+        let state = self.state.borrow();
+        let version = |plugin: &Plugin| {
+            plugin.info.get("plugin_version").and_then(|value| value.as_str()).unwrap_or("").to_owned()
+        };
+        state.failure.is_some()
+            || state.plugins.iter().any(|plugin| {
+                !plugin.status.usable || package.refusal(&plugin.impl_name, &version(plugin)).is_some()
+            })
     }
 
     /// Notes that a plug-in broke the contract, once; for `None`, all of the module's.

@@ -4,6 +4,7 @@ mod calls;
 mod endings;
 mod installing;
 mod loading;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};

@@ -6,6 +6,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::plugin::announcement::Package;
+use crate::plugin::version;
+
 /// The status line.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -23,6 +26,9 @@ pub struct Ready {
     pub classes: Vec<Class>,
     /// The classes that cannot.
     pub broken: Vec<Broken>,
+    /// Whether a class was refused because of its version.
+    #[serde(skip)]
+    pub refused: bool,
 }
 
 /// A class as the worker describes it.
@@ -86,9 +92,38 @@ impl Ready {
     pub fn unusable(&self) -> usize {
         self.broken.len() + self.classes.iter().filter(|class| class.fatal().is_some()).count()
     }
+
+    /// Refuses the classes that need a newer API, or whose version is not that of the package they
+    /// came with, where one was announced.
+    pub fn hold_to_versions(&mut self, module: &str, package: Option<&Package>) {
+        let none = Value::Null;
+        let mut refused = false;
+        for class in &mut self.classes {
+            let api = version::beyond(class.attrs.get("required_api_vers").unwrap_or(&none));
+            let api = api.map(|text| format!("{}: {text}", class.impl_name));
+            let own = package.and_then(|package| package.refusal(&class.impl_name, class.version()));
+            let texts: Vec<String> = api.into_iter().chain(own).collect();
+            refused |= !texts.is_empty();
+            class.problems.extend(texts.into_iter().map(|text| Problem { text, fatal: true }));
+        }
+        self.refused = refused;
+        let versions = self.classes.iter().map(|class| (class.impl_name.as_str(), class.version()));
+        if package.is_none()
+            && let Some(text) = version::disagreement(module, versions)
+        {
+            for class in &mut self.classes {
+                class.problems.push(Problem { text: text.clone(), fatal: false });
+            }
+        }
+    }
 }
 
 impl Class {
+    /// What it says its version is.
+    fn version(&self) -> &str {
+        self.attrs.get("plugin_version").and_then(Value::as_str).unwrap_or("")
+    }
+
     /// Why the class is of no use.
     pub fn fatal(&self) -> Option<&str> {
         self.problems.iter().find(|problem| problem.fatal).map(|problem| problem.text.as_str())
