@@ -77,6 +77,11 @@ impl Agent {
         &self.plugin_dirs[0]
     }
 
+    /// Has it look for plug-ins in another directory as well.
+    pub fn add_plugin_dir(&mut self, dir: &Path) {
+        self.plugin_dirs.push(dir.to_owned());
+    }
+
     /// The log of every run.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.home.path().join("log")).unwrap_or_default()

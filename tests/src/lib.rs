@@ -5,6 +5,7 @@ pub mod array;
 pub mod bus;
 pub mod daemon;
 pub mod need;
+pub mod packages;
 pub mod shell;
 
 use std::path::{Path, PathBuf};

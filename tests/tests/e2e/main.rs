@@ -2,6 +2,7 @@
 
 mod dbus;
 mod misfits;
+mod packages;
 mod restart;
 mod start;
 mod tree;
@@ -9,9 +10,10 @@ mod tree;
 use libtest_mimic::Arguments;
 
 fn main() -> std::process::ExitCode {
-    let tests = [dbus::tests(), misfits::tests(), restart::tests(), start::tests(), tree::tests()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let tests =
+        [dbus::tests(), misfits::tests(), packages::tests(), restart::tests(), start::tests(), tree::tests()]
+            .into_iter()
+            .flatten()
+            .collect();
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
