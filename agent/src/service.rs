@@ -23,8 +23,9 @@ use uuid::Uuid;
 
 use crate::command::Command;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::inventory::{Caller, Change, Snapshot, Target};
+use crate::plugin::announcement::Announcement;
 use crate::plugin::{Event, Runtime};
 
 pub use plugins::{Item, Plugins};
@@ -133,23 +134,9 @@ impl Agent {
     /// # Errors
     /// When the words are not these six; what the catalog makes of it is never an error.
     pub async fn announce(&self, words: &[String]) -> Result<()> {
-        let [kind, name, version, _directory, vendor, module] = words else {
-            return Err(Error::invalid(
-                "an announcement is install, upgrade or erase, then name, version-release, directory, vendor and module",
-            ));
-        };
-        if !["install", "upgrade", "erase"].contains(&kind.as_str()) {
-            return Err(Error::invalid(format!("{kind:?} is none of install, upgrade and erase")));
-        }
-        let module = format!("{vendor}.{module}");
-        tracing::info!(kind, package = name, version, module, "announced");
-        // The package transaction goes on whatever comes of it; the plug-in's status tells.
-        let core = self.core.clone();
-        self.core.tasks.spawn(async move {
-            if let Err(error) = core.plugins.reload(Some(&module)).await {
-                tracing::info!(%error, module, "the announced module is not loaded yet");
-            }
-        });
+        let announcement = Announcement::parse(words)?;
+        // The package's transaction goes on whatever comes of it; the plug-in's status tells.
+        self.core.plugins.announce(announcement).await;
         Ok(())
     }
 

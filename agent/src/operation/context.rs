@@ -1,29 +1,11 @@
 //! The storage server's record as its plug-in gets it: one of the two forms of access context
 //! (specification, "access_descriptor dict definition"), and back.
 
-use serde_json::Value;
-
 use crate::inventory::Server;
 use crate::plugin::Plugin;
 use crate::plugin::api::PluginType;
+use crate::plugin::version;
 use crate::record::{AccessDescriptor, Dict as _, Problem, StorageServer};
-
-/// The newest version of the plug-in API that the agent speaks.
-pub const API_VERSION: [u32; 3] = [1, 2, 9];
-
-/// The versions that a class attribute names: `['1','2','9']`, `"1,2,9"`, `"1.2.9"`.
-pub fn version(value: &Value) -> Option<Vec<u32>> {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts
-            .iter()
-            .map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned))
-            .collect::<Vec<_>>()
-            .join("."),
-        _ => return None,
-    };
-    text.split(['.', ',']).map(|part| part.trim().parse().ok()).collect()
-}
 
 /// Whether the plug-in reads the access context as `access_descriptors` (Form 2).
 pub fn reads_descriptors(plugin: &Plugin, record: &StorageServer) -> bool {
@@ -32,7 +14,7 @@ pub fn reads_descriptors(plugin: &Plugin, record: &StorageServer) -> bool {
         && plugin
             .info
             .get("extended_api_version")
-            .and_then(version)
+            .and_then(version::api)
             .is_some_and(|version| version.as_slice() >= [1, 2, 9].as_slice())
 }
 
@@ -117,7 +99,7 @@ pub fn merge(known: &mut StorageServer, sent: &StorageServer, mut answer: Storag
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::record::View;

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::error::Result;
+use crate::plugin::announcement::Announcement;
 use crate::plugin::{Call, Plugin, Runtime};
 
 /// Takes the records of a list, one by one.
@@ -21,6 +22,8 @@ pub trait Plugins: Send + Sync + 'static {
     fn plugins(&self) -> Vec<Arc<Plugin>>;
     /// As [`Runtime::reload`].
     fn reload<'a>(&'a self, module: Option<&'a str>) -> BoxFuture<'a, Result<()>>;
+    /// As [`Runtime::announce`].
+    fn announce(&self, announcement: Announcement) -> BoxFuture<'_, ()>;
     /// As [`Runtime::report`].
     fn report(&self, name: &str, text: &str);
     /// As [`Runtime::forget_cache`].
@@ -40,6 +43,10 @@ impl Plugins for Runtime {
 
     fn reload<'a>(&'a self, module: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
         Runtime::reload(self, module).boxed()
+    }
+
+    fn announce(&self, announcement: Announcement) -> BoxFuture<'_, ()> {
+        Runtime::announce(self, announcement).boxed()
     }
 
     fn report(&self, name: &str, text: &str) {

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::{Elements, Server, ServerState, Snapshot, draft};
 use crate::operation::args::{NAME_MAX, check_text, server_record};
 use crate::operation::call::plugin_of;
-use crate::operation::{ability, context, merge};
+use crate::operation::{ability, merge};
 use crate::plugin::Plugin;
 use crate::plugin::api::PluginType;
 use crate::record::{Dict as _, StorageServer, Type};
@@ -38,7 +38,6 @@ impl Registration {
     /// What is wrong with which key, or which plug-ins there are.
     pub fn check(snapshot: &Snapshot, plugin: &str, record: &Value) -> Result<Registration> {
         let plugin = plugin_of(snapshot, plugin)?;
-        check_api(plugin)?;
         let mut record = server_record(record)?;
         let refresh_interval = take_interval(&mut record)?;
         let name = record.name.get_or_insert_default();
@@ -138,26 +137,6 @@ impl Registration {
             elements: Arc::default(),
             file_systems: Arc::new(BTreeMap::new()),
         })
-    }
-}
-
-/// A plug-in may need a newer API than the agent's.
-fn check_api(plugin: &Plugin) -> Result<()> {
-    let needed = plugin.info.get("required_api_vers").and_then(context::version);
-    match needed {
-        Some(needed) if needed.as_slice() > context::API_VERSION.as_slice() => {
-            let dotted = |version: &[u32]| version.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
-            Err(Error::new(
-                Kind::PluginUnavailable,
-                format!(
-                    "the plug-in {} needs version {} of the plug-in API; this agent has {}",
-                    plugin.impl_name,
-                    dotted(&needed),
-                    dotted(&context::API_VERSION)
-                ),
-            ))
-        }
-        _ => Ok(()),
     }
 }
 
