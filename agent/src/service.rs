@@ -150,3 +150,6 @@ impl Agent {
         start::stop(&self.core).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::command::{Command, Param, ParamType};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Server;
 use crate::record::{Dict as _, StorageServer};
-use crate::record::{FileSystem, StorageElement, looks_secret};
+use crate::record::{FileSystem, StorageElement, redact};
 
 /// The most bytes that a name may have: what a file's name may.
 pub const NAME_MAX: usize = 255;
@@ -95,18 +95,6 @@ impl Args {
         let mut shown = Value::Object(self.0.clone());
         redact(&mut shown);
         shown
-    }
-}
-
-/// Takes out everything that is named like a credential, however deep.
-pub fn redact(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.retain(|key, _| !looks_secret(key));
-            map.values_mut().for_each(redact);
-        }
-        Value::Array(items) => items.iter_mut().for_each(redact),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -140,8 +140,12 @@ pub trait Dict: Sized + Clone + Default + fmt::Debug + PartialEq {
             }
         }
         for (key, value) in self.extra() {
-            if view == View::Wire || !looks_secret(key) {
+            if view == View::Wire {
                 map.insert(key.clone(), value.clone());
+            } else if !looks_secret(key) {
+                let mut value = value.clone();
+                redact(&mut value);
+                map.insert(key.clone(), value);
             }
         }
         Value::Object(map)
@@ -217,6 +221,18 @@ fn is_empty(value: &Value) -> bool {
 pub fn looks_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["passw", "secret", "passphrase", "private_key"].iter().any(|word| key.contains(word))
+}
+
+/// Takes out everything that is named like a credential, however deep.
+pub fn redact(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, _| !looks_secret(key));
+            map.values_mut().for_each(redact);
+        }
+        Value::Array(items) => items.iter_mut().for_each(redact),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// The bare value of a field as `attr/<field>` shows it: text as it is, a list one item a line,

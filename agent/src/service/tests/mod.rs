@@ -1,0 +1,5 @@
+mod fake;
+mod operations;
+mod refreshing;
+mod registering;
+mod surviving;
