@@ -15,5 +15,6 @@ pub mod plugin;
 pub mod record;
 pub mod service;
 pub mod store;
+pub mod view;
 
 pub use error::{Error, Kind, Result};

@@ -1,2 +1,174 @@
-//! oscd.
-fn main() {}
+//! `oscd`: the agent as a service, in the foreground.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use agent::bus::{self, Bus};
+use agent::config::Config;
+use agent::service::Agent;
+use agent::view::View;
+use clap::Parser;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+/// The per-host storage agent.
+#[derive(Parser)]
+#[command(name = "oscd", version)]
+struct Args {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the tree is mounted.
+    #[arg(long, value_name = "DIR", default_value = "/osc")]
+    mountpoint: PathBuf,
+    /// Where the state lives [default: /var/lib/osc].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// A directory with installed plug-ins; may be given again [default: /opt/storage-connect/plugins].
+    #[arg(long, value_name = "DIR")]
+    plugin_dir: Vec<PathBuf>,
+    /// The message bus: `system`, `session`, `none` or an address.
+    #[arg(long, value_name = "BUS", default_value = "system")]
+    bus: String,
+    /// What to log, as `info` or `oscd=debug,agent::plugin=trace`.
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    log: String,
+}
+
+/// How long a stop may take before the process ends all the same.
+const STOP_DEADLINE: Duration = Duration::from_secs(9);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Err(message) = start_logging(&args.log) {
+        eprintln!("oscd: {message}");
+        return ExitCode::from(2);
+    }
+    keep_secrets_in();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(failure) => {
+            error!("cannot start the runtime: {failure}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(run(args));
+    // A worker thread that still waits for a hung device must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            error!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_logging(filter: &str) -> Result<(), String> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|error| format!("--log {filter:?}: {error}; use a level, or target=level pairs"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    Ok(())
+}
+
+/// The process holds storage administrators' passwords: no core file, no other user's debugger, and
+/// no file of ours that others can read.
+fn keep_secrets_in() {
+    use nix::sys::resource::{Resource, setrlimit};
+    let limited = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let closed = nix::sys::prctl::set_dumpable(false);
+    if let Err(errno) = limited.and(closed) {
+        warn!("core dumps could not be turned off: {errno}");
+    }
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+}
+
+async fn run(args: Args) -> agent::Result<()> {
+    let mut config = match &args.config {
+        Some(file) => Config::load(file)?,
+        None => Config::default(),
+    };
+    if let Some(dir) = args.state_dir {
+        config.state_dir = dir;
+    }
+    if !args.plugin_dir.is_empty() {
+        config.plugin_dirs = args.plugin_dir;
+    }
+    let fail = |error: std::io::Error| agent::Error::internal("cannot watch for signals", error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+
+    let agent = Agent::start(config).await?;
+    let mut options = fsview::Options::new(&args.mountpoint);
+    options.gid = group("osc");
+    let served = serve(&agent, &args.bus, options).await;
+    let result = match served {
+        Ok((view, bus)) => {
+            notify(&[
+                NotifyState::Ready,
+                NotifyState::Status(&format!("Serving {}", args.mountpoint.display())),
+            ]);
+            info!(mountpoint = %args.mountpoint.display(), bus = %args.bus, "ready");
+            tokio::select! {
+                _ = terminate.recv() => info!("told to stop"),
+                _ = interrupt.recv() => info!("interrupted"),
+            }
+            notify(&[NotifyState::Stopping, NotifyState::Status("Stopping")]);
+            stop(view, bus).await
+        }
+        Err(error) => Err(error),
+    };
+    if tokio::time::timeout(STOP_DEADLINE, agent.shutdown()).await.is_err() {
+        warn!("operations did not end in time; they will be found interrupted");
+    }
+    result
+}
+
+/// Opens both doors: the tree, then the bus.
+async fn serve(agent: &Agent, address: &str, options: fsview::Options) -> agent::Result<(View, Option<Bus>)> {
+    let mountpoint = options.mountpoint.clone();
+    let view = View::mount(agent, options)?;
+    if address == "none" {
+        return Ok((view, None));
+    }
+    match bus::serve_behind(agent.clone(), address, &mountpoint, view.shown()).await {
+        Ok(bus) => Ok((view, Some(bus))),
+        Err(error) => {
+            // The tree must not stay behind a daemon that never became ready.
+            let _ = tokio::task::spawn_blocking(move || view.unmount()).await;
+            Err(error)
+        }
+    }
+}
+
+async fn stop(view: View, bus: Option<Bus>) -> agent::Result<()> {
+    if let Some(bus) = bus {
+        bus.close().await;
+    }
+    tokio::task::spawn_blocking(move || view.unmount())
+        .await
+        .unwrap_or_else(|error| Err(agent::Error::internal("the unmounting thread ended", error)))
+}
+
+/// The group's id; root's where it does not exist.
+fn group(name: &str) -> u32 {
+    match nix::unistd::Group::from_name(name) {
+        Ok(Some(group)) => group.gid.as_raw(),
+        Ok(None) | Err(_) => 0,
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!("cannot tell the service manager: {error}");
+    }
+}

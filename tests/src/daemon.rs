@@ -21,6 +21,7 @@ pub struct Agent {
     daemon: Option<Child>,
     plugin_dirs: Vec<PathBuf>,
     config: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Agent {
@@ -31,7 +32,14 @@ impl Agent {
         // Its one default, /opt/storage-connect/plugins, is the machine's and not the test's.
         let plugins = home.path().join("plugins");
         std::fs::create_dir(&plugins).expect("the test's directory can be written");
-        Agent { home, bus, daemon: None, plugin_dirs: vec![plugins], config: String::new() }
+        Agent {
+            home,
+            bus,
+            daemon: None,
+            plugin_dirs: vec![plugins],
+            config: String::new(),
+            environment: Vec::new(),
+        }
     }
 
     /// A running agent with the stock plug-ins, ready.
@@ -55,6 +63,11 @@ impl Agent {
     /// Adds lines to the configuration file.
     pub fn configure(&mut self, lines: &str) {
         self.config.push_str(lines);
+    }
+
+    /// Sets a variable of the daemon's environment.
+    pub fn env(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// The test's directory.
@@ -98,7 +111,7 @@ impl Agent {
         for dir in &self.plugin_dirs {
             command.arg("--plugin-dir").arg(dir);
         }
-        command.stdin(Stdio::null());
+        command.stdin(Stdio::null()).envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -6,14 +6,17 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use tests::array::{Array, PLUGIN};
+use tests::array::{Array, NEEDS, PLUGIN};
 use tests::daemon::Agent;
 use tests::need::{Need, Python, test};
 use tests::shell::run;
 
 pub fn tests() -> Vec<Trial> {
-    let needs =
-        [Need::Fuse, Need::Dbus, Need::Tool("gdbus"), Need::Tool("busctl"), Need::Python(Python::Three)];
+    let needs = [
+        &[Need::Fuse, Need::Dbus, Need::Tool("gdbus"), Need::Tool("busctl"), Need::Python(Python::Three)][..],
+        &NEEDS,
+    ]
+    .concat();
     vec![
         test("one_changed_element_is_one_signal_and_no_change_is_none", &needs, signals),
         test("every_object_of_the_tree_is_on_the_bus", &needs, objects),

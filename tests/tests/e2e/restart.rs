@@ -5,14 +5,14 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tests::array::{Array, PLUGIN};
+use tests::array::{Array, NEEDS, PLUGIN};
 use tests::daemon::Agent;
 use tests::eventually;
 use tests::need::{Need, Python, test};
 use tests::shell::sh;
 
 pub fn tests() -> Vec<Trial> {
-    let needs = [Need::Fuse, Need::Dbus, Need::Python(Python::Three)];
+    let needs = [&[Need::Fuse, Need::Dbus, Need::Python(Python::Three)][..], &NEEDS].concat();
     let mut all = Vec::new();
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let name = format!("every_server_and_element_is_back_after_{}", signal.as_str().to_lowercase());
@@ -33,8 +33,7 @@ fn back_after(signal: Signal) {
     let records = || sh(&format!("cat {}/ss/*/record {0}/ss/*/se/*/record", agent.root().display())).ok();
     let before = records();
     // The array cannot be asked: what comes back is what the agent kept.
-    let hidden = array.dir.with_extension("hidden");
-    std::fs::rename(&array.dir, &hidden).unwrap();
+    array.unplug(true);
     let mut agent = {
         let records = before.clone();
         agent.end(signal);
@@ -48,7 +47,7 @@ fn back_after(signal: Signal) {
     };
     eventually("a refresh that fails", || (!state()["error"].is_null()).then_some(()));
     assert_eq!(state()["stale"], true);
-    std::fs::rename(&hidden, &array.dir).unwrap();
+    array.unplug(false);
     agent.write(&server.join("refresh"), "now");
     assert_eq!(state()["stale"], false);
     assert_eq!(sh(&format!("cat {}/ss/*/record {0}/ss/*/se/*/record", agent.root().display())).ok(), before);

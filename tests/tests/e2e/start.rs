@@ -3,13 +3,13 @@
 use libtest_mimic::Trial;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::Signal;
-use tests::array::{Array, PLUGIN};
+use tests::array::{Array, NEEDS, PLUGIN};
 use tests::daemon::Agent;
 use tests::need::{Need, Python, test};
 use tests::shell::{run, sh};
 
 pub fn tests() -> Vec<Trial> {
-    let needs = [Need::Fuse, Need::Dbus, Need::Python(Python::Three)];
+    let needs = [&[Need::Fuse, Need::Dbus, Need::Python(Python::Three)][..], &NEEDS].concat();
     vec![
         test("a_second_agent_on_one_state_directory_is_refused", &needs, second_agent),
         test("a_mount_point_that_is_not_empty_is_refused", &needs, not_empty),
@@ -114,12 +114,11 @@ fn no_python() {
     let mut agent = Agent::prepare();
     let empty = agent.home().join("empty");
     std::fs::create_dir(&empty).unwrap();
-    agent.configure(&format!("interpreter_search = [{:?}]\n", empty.display().to_string()));
+    agent.env("PATH", empty.to_str().unwrap());
     agent.launch();
-    let status =
-        agent.root().join("plugins").read_dir().unwrap().next().unwrap().unwrap().path().join("status");
     let told = tests::eventually("a status that says why", || {
-        let told = std::fs::read_to_string(&status).ok()?;
+        let plugin = agent.root().join("plugins").read_dir().ok()?.next()?.ok()?;
+        let told = std::fs::read_to_string(plugin.path().join("status")).ok()?;
         told.contains("python3").then_some(told)
     });
     assert!(told.contains("\"usable\":false"), "{told}");

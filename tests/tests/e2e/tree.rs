@@ -1,7 +1,7 @@
 //! The main job in the tree: list, create, snapshot, clone, and what is refused.
 
 use libtest_mimic::Trial;
-use tests::array::{Array, PLUGIN};
+use tests::array::{Array, NEEDS, PLUGIN};
 use tests::daemon::Agent;
 use tests::need::{Need, Python, test};
 use tests::shell::sh;
@@ -9,12 +9,12 @@ use tests::shell::sh;
 pub fn tests() -> Vec<Trial> {
     let mut all = Vec::new();
     for python in Python::ALL {
-        let needs = [Need::Fuse, Need::Dbus, Need::Python(python)];
+        let needs = [&[Need::Fuse, Need::Dbus, Need::Python(python)][..], &NEEDS].concat();
         all.push(test(format!("the_main_job_works_under_{}", python.name()), &needs, move || {
             main_job(python)
         }));
     }
-    let needs = [Need::Fuse, Need::Dbus, Need::Python(Python::Three)];
+    let needs = [&[Need::Fuse, Need::Dbus, Need::Python(Python::Three)][..], &NEEDS].concat();
     all.push(test("garbage_is_refused_and_changes_nothing", &needs, garbage));
     all
 }

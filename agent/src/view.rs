@@ -1,0 +1,52 @@
+//! The tree's view of the agent: what [`fsview`] shows comes from the inventory's snapshot, what is
+//! written into it becomes an operation, and the change stream becomes kernel invalidations.
+
+mod command;
+mod forward;
+mod model;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::error::{Error, Kind, Result};
+use crate::service::Agent;
+
+/// A mounted tree that follows the agent.
+pub struct View {
+    mounted: fsview::Mounted,
+    shown: watch::Receiver<u64>,
+    forwarder: tokio::task::JoinHandle<()>,
+}
+
+impl View {
+    /// Mounts the tree and starts telling the kernel of changes. Must be called within the runtime.
+    ///
+    /// # Errors
+    /// When the tree cannot be mounted; the message names the mount point and the way out.
+    pub fn mount(agent: &Agent, options: fsview::Options) -> Result<View> {
+        // Subscribed before anything is read, so that no change falls between.
+        let changes = agent.subscribe();
+        let (show, shown) = watch::channel(agent.snapshot().seq);
+        let door = command::Door::new(agent.clone(), shown.clone());
+        let model = model::AgentModel::new(agent.clone(), door);
+        let mounted = fsview::mount(options, Arc::new(model))
+            .map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+        let forwarder = tokio::spawn(forward::run(agent.clone(), changes, mounted.tree(), show));
+        Ok(View { mounted, shown, forwarder })
+    }
+
+    /// Follows with the number of the last change that the tree shows.
+    pub fn shown(&self) -> watch::Receiver<u64> {
+        self.shown.clone()
+    }
+
+    /// Unmounts the tree, lazily where it stays busy. Blocks.
+    ///
+    /// # Errors
+    /// What the kernel said, with the mount point.
+    pub fn unmount(self) -> Result<()> {
+        self.forwarder.abort();
+        self.mounted.unmount().map_err(|error| Error::new(Kind::Internal, error.to_string()))
+    }
+}

@@ -1,0 +1,113 @@
+//! A write to a control file, from its bytes to the errno it returns with.
+
+use fsview::{Outcome, Target as Place, Verb};
+use tokio::sync::watch;
+
+use crate::command::{Command, FILE_CONTROL, Object, command};
+use crate::error::{Error, Kind, Result};
+use crate::inventory::{Caller, Target};
+use crate::operation::words;
+use crate::service::{Agent, Request};
+
+/// Where control files hand their requests in.
+pub struct Door {
+    agent: Agent,
+    runtime: tokio::runtime::Handle,
+    shown: watch::Receiver<u64>,
+}
+
+impl Door {
+    /// A door to `agent`; `shown` follows with the number of the last change that the tree shows.
+    pub fn new(agent: Agent, shown: watch::Receiver<u64>) -> Door {
+        Door { agent, runtime: tokio::runtime::Handle::current(), shown }
+    }
+
+    /// Takes a write; `done` is called when it may return.
+    pub fn command(&self, write: fsview::Request, done: Box<dyn FnOnce(Outcome) + Send>) {
+        let agent = self.agent.clone();
+        let mut shown = self.shown.clone();
+        self.runtime.spawn(async move {
+            let outcome = carry_out(&agent, write).await;
+            // Whoever sees the write return must see its effect in the tree as well.
+            let seq = agent.snapshot().seq;
+            // Where the forwarder has ended, so has the tree.
+            let _ = shown.wait_for(|shown| *shown >= seq).await;
+            done(outcome);
+        });
+    }
+}
+
+async fn carry_out(agent: &Agent, write: fsview::Request) -> Outcome {
+    let nonblock = write.nonblock;
+    let submitted = match request(write) {
+        Ok(request) => agent.submit(request).await,
+        Err(error) => Err(error),
+    };
+    let operation = match submitted {
+        Ok(operation) => operation,
+        Err(error) => return failed(&error, None),
+    };
+    let op = operation.to_string();
+    if nonblock {
+        return Outcome::Started { op };
+    }
+    match agent.wait(operation, agent.write_wait()).await {
+        Ok(result) => {
+            let message = if result.is_null() { String::new() } else { result.to_string() };
+            Outcome::Done { op: Some(op), message }
+        }
+        Err(error) if error.kind() == Kind::InProgress => Outcome::InProgress { op },
+        Err(error) => failed(&error, Some(op)),
+    }
+}
+
+fn failed(error: &Error, op: Option<String>) -> Outcome {
+    Outcome::Failed { errno: error.errno(), message: format!("{}: {error}", error.kind().row().name), op }
+}
+
+/// The object whose commands a control file of `place` stands for.
+fn object(place: &Place) -> Object {
+    match place {
+        Place::Agent => Object::Manager,
+        Place::Server(_) => Object::Server,
+        Place::Element { .. } => Object::Element,
+        Place::FileSystem { .. } => Object::FileSystem,
+        Place::Operation(_) => Object::Operation,
+    }
+}
+
+fn target(place: &Place) -> Result<Target> {
+    let uuid = |text: &str| text.parse().map_err(|_| Error::not_found(format!("there is no {text}")));
+    Ok(match place {
+        Place::Agent => Target::Manager,
+        Place::Server(ss) => Target::Server(uuid(ss)?),
+        Place::Element { ss, se } => Target::Element(uuid(ss)?, se.clone()),
+        Place::FileSystem { ss, fs } => Target::FileSystem(uuid(ss)?, fs.clone()),
+        Place::Operation(op) => Target::Operation(uuid(op)?),
+    })
+}
+
+fn request(write: fsview::Request) -> Result<Request> {
+    let target = target(&write.target)?;
+    let (command, args) = if write.verb.as_str() == FILE_CONTROL {
+        words::file_control(&write.payload)?
+    } else {
+        let command = row(&write.target, write.verb)?;
+        (command, words::parse_words(command, &write.payload)?)
+    };
+    let pid = (write.caller.pid != 0).then_some(write.caller.pid);
+    Ok(Request { target, command, args, caller: Caller { uid: write.caller.uid, pid, door: "tree" } })
+}
+
+fn row(place: &Place, verb: Verb) -> Result<&'static Command> {
+    command(object(place), verb.as_str())
+        .ok_or_else(|| Error::new(Kind::NoSuchOperation, format!("there is no command {}", verb.as_str())))
+}
+
+/// What reading a control file says about its use.
+pub fn usage(place: &Place, verb: Verb) -> String {
+    if verb.as_str() == FILE_CONTROL {
+        return words::file_usage();
+    }
+    row(place, verb).map(words::usage).unwrap_or_default()
+}
