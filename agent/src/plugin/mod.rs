@@ -220,6 +220,16 @@ impl Runtime {
         Err(Error::new(Kind::PluginUnavailable, text))
     }
 
+    /// Waits until the module of a plug-in, if it is installed, has been loaded for the first time or
+    /// could not be; [`Event`]s told of it by then. Bounded by the import deadline.
+    pub async fn loaded(&self, impl_name: &str) {
+        if let Some(module) = self.inner.catalog.module_of(impl_name) {
+            let mut state = module.state.subscribe();
+            // The sender is the module's own: it is there for as long as `module` is.
+            let _ = state.wait_for(|state| !matches!(state.phase, Phase::Loading)).await;
+        }
+    }
+
     /// Everything installed, as [`Event::Present`] last told it.
     pub fn plugins(&self) -> Vec<Arc<Plugin>> {
         self.inner.catalog.plugins()

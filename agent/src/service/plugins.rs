@@ -18,6 +18,10 @@ pub type Item<'a> = &'a mut (dyn FnMut(&RawValue) + Send);
 pub trait Plugins: Send + Sync + 'static {
     /// As [`Runtime::call`].
     fn call<'a>(&'a self, name: &'a str, call: Call, item: Item<'a>) -> BoxFuture<'a, Result<Value>>;
+    /// As [`Runtime::loaded`].
+    fn loaded<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, ()> {
+        std::future::ready(()).boxed()
+    }
     /// As [`Runtime::plugins`].
     fn plugins(&self) -> Vec<Arc<Plugin>>;
     /// As [`Runtime::reload`].
@@ -35,6 +39,10 @@ pub trait Plugins: Send + Sync + 'static {
 impl Plugins for Runtime {
     fn call<'a>(&'a self, name: &'a str, call: Call, item: Item<'a>) -> BoxFuture<'a, Result<Value>> {
         Runtime::call(self, name, call, item).boxed()
+    }
+
+    fn loaded<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
+        Runtime::loaded(self, name).boxed()
     }
 
     fn plugins(&self) -> Vec<Arc<Plugin>> {

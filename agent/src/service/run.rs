@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -22,6 +23,36 @@ const LIVE_MAX: usize = 10_000;
 const KEPT: usize = 1000;
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// How long the inventory may take to hear of a plug-in that has been loaded.
+const HEARSAY: Duration = Duration::from_secs(1);
+
+/// Right after the start, plug-ins are still being loaded: whoever asks for one then waits for it,
+/// instead of being told that it is not installed.
+async fn plug_in_loaded(core: &Core, request: &Request) {
+    let snapshot = core.inventory.snapshot();
+    let name = match &request.target {
+        Target::Manager => request.args.get("plugin").and_then(Value::as_str),
+        Target::Server(ss) | Target::Element(ss, _) | Target::FileSystem(ss, _) => {
+            snapshot.servers.get(ss).map(|server| server.plugin.as_str())
+        }
+        Target::Operation(_) => None,
+    };
+    let Some(name) = name.filter(|name| !snapshot.plugins.contains_key(*name)) else { return };
+    let mut changes = core.inventory.subscribe();
+    core.plugins.loaded(name).await;
+    if core.plugins.plugins().iter().all(|plugin| plugin.impl_name != name) {
+        return;
+    }
+    let heard = async {
+        while !core.inventory.snapshot().plugins.contains_key(name) {
+            if let Err(RecvError::Closed) = changes.recv().await {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(HEARSAY, heard).await;
+}
+
 /// Checks a request, journals it, and queues it.
 ///
 /// # Errors
@@ -35,6 +66,7 @@ pub async fn submit(core: &Arc<Core>, request: Request) -> Result<Uuid> {
             "the agent has as many operations as it takes: try again when some have ended",
         ));
     }
+    plug_in_loaded(core, &request).await;
     let work = submit::check(core, &core.inventory.snapshot(), &request)?;
     let id = Uuid::now_v7();
     let operation = Arc::new(Operation {

@@ -16,7 +16,7 @@ pub fn tests() -> Vec<Trial> {
         test("a_missing_mount_point_is_made_or_refused_by_name", &needs, missing),
         test("a_dead_mount_is_replaced", &needs, dead_mount),
         test("a_bus_that_is_not_there_is_refused_by_name", &needs, no_bus),
-        test("without_python_the_tree_is_there_and_the_plug_in_says_why_not", &needs, no_python),
+        test("without_its_interpreter_a_plug_in_says_why_not_and_the_others_serve", &needs, no_python),
         test("a_full_disk_refuses_changes_and_loses_nothing", &needs, full_disk),
         test("an_unknown_key_in_the_configuration_is_refused_with_its_line", &needs, unknown_key),
     ]
@@ -112,16 +112,20 @@ fn no_bus() {
 
 fn no_python() {
     let mut agent = Agent::prepare();
-    let empty = agent.home().join("empty");
-    std::fs::create_dir(&empty).unwrap();
-    agent.env("PATH", empty.to_str().unwrap());
+    agent.configure("[interpreters]\n\"osc.filearray\" = \"/nowhere/python3\"\n");
     agent.launch();
     let told = tests::eventually("a status that says why", || {
-        let plugin = agent.root().join("plugins").read_dir().ok()?.next()?.ok()?;
+        let mut plugins = agent.root().join("plugins").read_dir().ok()?.flatten();
+        let plugin =
+            plugins.find(|entry| entry.file_name().to_string_lossy().starts_with("osc.filearray"))?;
         let told = std::fs::read_to_string(plugin.path().join("status")).ok()?;
-        told.contains("python3").then_some(told)
+        told.contains("/nowhere/python3").then_some(told)
     });
     assert!(told.contains("\"usable\":false"), "{told}");
+    let other = agent.root().join("plugins/osc.localfs.LocalFS.LocalFS/status");
+    tests::eventually("the other plug-in", || {
+        std::fs::read_to_string(&other).ok()?.contains("\"usable\":true").then_some(())
+    });
 }
 
 fn full_disk() {
