@@ -45,28 +45,32 @@ class Server(object):
     def run(self):
         """Returns once it has been told to stop and the last call has ended."""
         while self.calls or not self.stopping:
-            self._wait()
-            self._reap()
+            signalled = self._wait()
+            # Somebody waits for a connection to be accepted, and nobody for what has ended to be collected.
             if not self.stopping:
                 self._accept()
             elif self.listener is not None:
                 self.listener.close()
                 self.listener = None
+            if signalled:
+                self._reap()
 
     def _stop(self, *_):
         self.stopping = True
 
     def _wait(self):
+        """Returns when there is something to do: whether a signal came, and so perhaps a process's end."""
         poll = select.poll()
         poll.register(self.woken, select.POLLIN)
         if not self.stopping:
             poll.register(self.listener.fileno(), select.POLLIN)
         try:
             poll.poll()
-            os.read(self.woken, 4096)
+            return bool(os.read(self.woken, 4096))
         except (select.error, OSError) as error:
             if error.args[0] not in (errno.EINTR, errno.EAGAIN):
                 raise
+            return False
 
     def _reap(self):
         """Collects what has ended; with a call ends everything that it started, in its process group or not."""

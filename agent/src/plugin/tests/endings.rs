@@ -70,7 +70,8 @@ async fn children_and_grandchildren_end_with_the_call_however_it_ends() {
             let mut call = call_of("getStorageNames", ss_record);
             let cancel = call.cancel.clone();
             if how == "deadline" {
-                call.deadline = Duration::from_secs(2);
+                // Long enough for a busy machine to start the family.
+                call.deadline = Duration::from_secs(6);
             }
             let running = rig.make(call);
             let stop = async {

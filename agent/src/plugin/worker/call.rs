@@ -57,24 +57,19 @@ pub async fn run(worker: &Arc<Worker>, job: Job<'_>, permit: OwnedSemaphorePermi
         Ok(stream) => stream,
         Err(error) => return not_begun(error),
     };
-    let mut talk =
-        Talk { stream, lines: Lines::default(), child: None, received: 0, exited: false, limits: job.limits };
-    let pid = match talk.greeting().await {
-        Ok(pid) => pid,
-        Err(outcome) => return outcome,
-    };
+    // From here to the greeting the worker forks; what can be prepared is prepared meanwhile.
     let number = CALLS.fetch_add(1, Ordering::Relaxed);
     let tmpdir = job.tmp.join(format!("{}-{number}", job.call.id.simple()));
     // The state directory's path is the agent's own and is text in all but the strangest setups.
     let tmpdir_text = tmpdir.to_string_lossy().into_owned();
-    match Child::adopt(worker, pid, tmpdir, permit) {
-        Ok(child) => talk.child = Some(child),
+    let child = match Child::expect(worker, tmpdir, permit) {
+        Ok(child) => child,
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
             let text = "the state directory has no room for the call's temporary files";
             return Outcome::Ended(Err(Error::new(Kind::NoSpace, text)));
         }
         Err(error) => return not_begun(error),
-    }
+    };
     let frame = CallFrame {
         id: job.call.id.to_string(),
         impl_name: job.impl_name,
@@ -84,10 +79,15 @@ pub async fn run(worker: &Arc<Worker>, job: Job<'_>, permit: OwnedSemaphorePermi
         limits: job.limits.into(),
     };
     let line = frame.to_line();
-    for (_, value) in &mut job.call.args {
-        worker.redactor.learn(value);
-        redact::wipe(value);
+    job.call.args.iter().for_each(|(_, value)| worker.redactor.learn(value));
+    let mut talk =
+        Talk { stream, lines: Lines::default(), child, received: 0, exited: false, limits: job.limits };
+    match talk.greeting().await.map(|pid| talk.child.adopt(pid)) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return not_begun(error),
+        Err(outcome) => return outcome,
     }
+    job.call.args.iter_mut().for_each(|(_, value)| redact::wipe(value));
     let result = match line {
         Ok(line) => {
             // A process that ends early is found out by what it said.
@@ -97,11 +97,9 @@ pub async fn run(worker: &Arc<Worker>, job: Job<'_>, permit: OwnedSemaphorePermi
         }
         Err(error) => Err(Error::internal("the call cannot be written", error)),
     };
-    if let Some(child) = &mut talk.child
-        && !result.as_ref().is_err_and(|error| error.kind() == Kind::PluginFault)
-    {
+    if !result.as_ref().is_err_and(|error| error.kind() == Kind::PluginFault) {
         // After a fault it may be anywhere; nobody waits for it then.
-        child.has_answered();
+        talk.child.has_answered();
     }
     Outcome::Ended(result)
 }
@@ -109,7 +107,7 @@ pub async fn run(worker: &Arc<Worker>, job: Job<'_>, permit: OwnedSemaphorePermi
 struct Talk<'a> {
     stream: UnixStream,
     lines: Lines,
-    child: Option<Child>,
+    child: Child,
     received: usize,
     exited: bool,
     limits: &'a Limits,
@@ -139,12 +137,11 @@ impl Talk<'_> {
 
     /// Reads more; 0 is the end.
     async fn fill(&mut self) -> io::Result<usize> {
-        let Some(child) = &self.child else { return Ok(0) };
         if !self.exited {
             tokio::select! {
                 biased;
                 read = self.stream.read_buf(self.lines.room()) => return read,
-                () = child.exited() => self.exited = true,
+                () = self.child.exited() => self.exited = true,
             }
         }
         // Whoever still holds the other end, the process itself will say no more than is here.
@@ -216,10 +213,7 @@ impl Talk<'_> {
                 return Err(too_much("all it says", self.limits.output));
             }
         }
-        let end = match &self.child {
-            Some(child) => child.end().await,
-            None => "ended".into(),
-        };
+        let end = self.child.end().await;
         Err(Error::new(
             Kind::WorkerDied,
             format!("the plug-in's process {end} before {} had answered", call.method.name),

@@ -20,8 +20,10 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long its orphans may go on writing into the temporary directory until they are found.
 const TIDY_ATTEMPTS: u32 = 50;
 
-/// A call's process. Dropping it kills the process, unless it has answered, and then tidies up.
+/// A call's process, once it is there, and its directory. Dropping it kills the process, unless it
+/// has answered, and then tidies up.
 pub struct Child {
+    pid: i32,
     exit: Option<AsyncFd<Arc<OwnedFd>>>,
     tmpdir: PathBuf,
     answered: bool,
@@ -32,34 +34,24 @@ pub struct Child {
 }
 
 impl Child {
-    /// Takes hold of process `pid` and makes its directory.
+    /// Makes the directory for a process that is to come.
     ///
     /// # Errors
-    /// When the process is gone already, or is none of the worker's; or the directory cannot be
-    /// made.
-    pub fn adopt(
-        worker: &Arc<Worker>,
-        pid: i32,
-        tmpdir: PathBuf,
-        permit: OwnedSemaphorePermit,
-    ) -> io::Result<Child> {
-        let pidfd = spawn::pidfd_open(pid)?;
-        if !worker.is_parent_of(pid) {
-            return Err(io::Error::other(format!("process {pid} is not one of the worker's")));
-        }
-        let mut child = Child {
-            exit: Some(spawn::watch_exit(Arc::new(pidfd))?),
-            tmpdir,
-            answered: false,
-            permit: Some(permit),
-            worker: worker.clone(),
-        };
-        let made = assets::make(&child.tmpdir);
-        if let Err(error) = made {
-            child.tmpdir = PathBuf::new();
-            return Err(error);
-        }
-        Ok(child)
+    /// When the directory cannot be made.
+    pub fn expect(worker: &Arc<Worker>, tmpdir: PathBuf, permit: OwnedSemaphorePermit) -> io::Result<Child> {
+        assets::make(&tmpdir)?;
+        let (worker, permit) = (worker.clone(), Some(permit));
+        Ok(Child { pid: 0, exit: None, tmpdir, answered: false, permit, worker })
+    }
+
+    /// Takes hold of the process.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn adopt(&mut self, pid: i32) -> io::Result<()> {
+        self.exit = Some(spawn::watch_exit(Arc::new(spawn::pidfd_open(pid)?))?);
+        self.pid = pid;
+        Ok(())
     }
 
     /// Waits until the process has ended.
@@ -92,21 +84,28 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let Some(exit) = self.exit.take() else { return };
-        if !self.answered {
+        let Some(exit) = self.exit.take() else {
+            // It never came, so it left nothing.
+            let _ = std::fs::remove_dir(&self.tmpdir);
+            return;
+        };
+        // Should the process have ended and its number be another's by the time it was adopted, then
+        // that one is none of the worker's.
+        if !self.answered && self.worker.is_parent_of(self.pid) {
             spawn::pidfd_signal(exit.get_ref().as_fd(), Signal::SIGKILL);
         }
+        let pid = self.pid;
         let (tmpdir, permit, worker) =
             (std::mem::take(&mut self.tmpdir), self.permit.take(), self.worker.clone());
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            if tokio::time::timeout(LAST_WORDS, exit.readable()).await.is_err() {
+            if tokio::time::timeout(LAST_WORDS, exit.readable()).await.is_err() && worker.is_parent_of(pid) {
                 spawn::pidfd_signal(exit.get_ref().as_fd(), Signal::SIGKILL);
                 let _ = exit.readable().await;
             }
             drop((permit, worker));
             // Nearly always empty.
-            if !tmpdir.as_os_str().is_empty() && std::fs::remove_dir(&tmpdir).is_err() {
+            if std::fs::remove_dir(&tmpdir).is_err() {
                 tidy(tmpdir).await;
             }
         });
