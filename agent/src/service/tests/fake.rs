@@ -17,6 +17,7 @@ use crate::command::{Object, command};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::{Caller, Target};
+use crate::plugin::announcement::Announcement;
 use crate::plugin::api::PluginType;
 use crate::plugin::{Call, Event, Plugin, PluginStatus};
 
@@ -169,6 +170,10 @@ impl Plugins for Handle {
 
     fn reload<'a>(&'a self, _: Option<&'a str>) -> BoxFuture<'a, Result<()>> {
         async { Ok(()) }.boxed()
+    }
+
+    fn announce(&self, _: Announcement) -> BoxFuture<'_, ()> {
+        async {}.boxed()
     }
 
     fn report(&self, _: &str, text: &str) {
