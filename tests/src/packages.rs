@@ -59,6 +59,9 @@ impl Root {
         for dir in ["tmp", "var/tmp", "dev", "run/dbus", "var/lib/rpm", "etc"] {
             std::fs::create_dir_all(path.join(dir)).expect("the test's directory can be written");
         }
+        std::os::unix::fs::symlink("../run", path.join("var/run"))
+            .expect("the test's directory can be written");
+        run(Command::new("cp").args(["-a", "/dev/null"]).arg(path.join("dev"))).ok();
         match self.userland {
             Userland::Busybox => {
                 std::fs::create_dir_all(path.join("bin")).expect("the test's directory can be written");
