@@ -226,7 +226,7 @@ impl Draft {
     /// Puts an operation in, or in the place of what it was.
     pub fn put_operation(&mut self, operation: Arc<Operation>) {
         let id = operation.id;
-        let line = operation.to_json().to_string().into();
+        let line = event_line(&operation);
         let old = Arc::make_mut(&mut self.snapshot.operations).insert(id, operation);
         let what = if old.is_some() { What::OperationChanged(id) } else { What::OperationAdded(id) };
         self.note(what, Some(line));
@@ -239,6 +239,19 @@ impl Draft {
             self.note(What::OperationRemoved(id), None);
         }
     }
+}
+
+/// The most that an event shows of an operation's result, in bytes; the operation has all of it.
+const RESULT_MAX: usize = 64 * 1024;
+
+fn event_line(operation: &Operation) -> Arc<str> {
+    let mut record = operation.to_json();
+    let line = record.to_string();
+    if line.len() <= RESULT_MAX {
+        return line.into();
+    }
+    record["result"] = Value::Null;
+    record.to_string().into()
 }
 
 /// What the store keeps of a storage server.

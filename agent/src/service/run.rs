@@ -19,8 +19,9 @@ use crate::operation::locks::Ticket;
 
 /// Operations that may wait or run at the same time.
 const LIVE_MAX: usize = 10_000;
-/// Ended operations that are kept, and for how long.
+/// Ended operations that are kept, how many of those that only asked, and for how long.
 const KEPT: usize = 1000;
+const KEPT_READS: usize = 100;
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long the inventory may take to hear of a plug-in that has been loaded.
@@ -224,7 +225,7 @@ async fn cancel(core: &Core, id: Uuid) -> Result<Value> {
     Ok(json!({"id": id.to_string(), "state": state.map(State::as_str)}))
 }
 
-async fn end(core: &Core, operation: Arc<Operation>, journaled: bool, result: Result<Value>) {
+async fn end(core: &Arc<Core>, operation: Arc<Operation>, journaled: bool, result: Result<Value>) {
     let id = operation.id;
     let mut ended = core
         .inventory
@@ -259,6 +260,7 @@ async fn end(core: &Core, operation: Arc<Operation>, journaled: bool, result: Re
         tracing::error!(%error, "the end of the operation is not in the journal yet");
         core.store.journal_later(ended.clone());
     }
+    drop_large(core, &ended);
     core.inventory.publish(|draft| draft.put_operation(ended));
     forget(core);
 }
@@ -271,29 +273,47 @@ pub fn interrupted() -> Error {
     )
 }
 
+/// A result that is too large to be kept for long, in bytes, and how long it is there to be fetched.
+const LARGE: usize = 256 * 1024;
+const FETCHED: Duration = Duration::from_secs(60);
+
+/// Lets a large result go once whoever asked has had the time to fetch it.
+fn drop_large(core: &Arc<Core>, operation: &Operation) {
+    let large = operation.result.as_ref().is_some_and(|result| result.to_string().len() > LARGE);
+    if large {
+        let (core, id) = (core.clone(), operation.id);
+        let stopping = core.stopping.clone();
+        core.tasks.clone().spawn(async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = tokio::time::sleep(FETCHED) => update(&core, id, |operation| operation.result = None),
+            }
+        });
+    }
+}
+
 /// Lets the oldest of the ended operations go.
 fn forget(core: &Core) {
-    let snapshot = core.inventory.snapshot();
-    let now = SystemTime::now();
-    // Sorted by id is sorted by age.
-    let oldest = snapshot.operations.values().next().and_then(|first| now.duration_since(first.created).ok());
-    if snapshot.operations.len() <= KEPT && oldest.is_none_or(|age| age <= KEPT_FOR) {
-        return;
-    }
-    let gone = outlived(snapshot.operations.values(), now);
+    let gone = outlived(core.inventory.snapshot().operations.values(), SystemTime::now());
     if !gone.is_empty() {
         core.inventory.publish(|draft| gone.iter().for_each(|id| draft.remove_operation(*id)));
         core.store.forget_operations(gone);
     }
 }
 
-/// The ended operations that are not kept any more.
-pub fn outlived<'a>(operations: impl Iterator<Item = &'a Arc<Operation>>, now: SystemTime) -> Vec<Uuid> {
-    let mut ended: Vec<_> =
-        operations.filter_map(|operation| Some((operation.ended?, operation.id))).collect();
-    ended.sort_unstable();
-    let many = ended.len().saturating_sub(KEPT);
+/// The ended operations that are not kept any more. Those that only asked do not push out those
+/// that changed something.
+fn outlived<'a>(operations: impl Iterator<Item = &'a Arc<Operation>>, now: SystemTime) -> Vec<Uuid> {
+    let ended = operations.filter_map(|operation| Some((operation.ended?, operation)));
+    let (mut changes, mut reads): (Vec<_>, Vec<_>) =
+        ended.partition(|(_, operation)| operation.command.changes());
     let old = |ended: SystemTime| now.duration_since(ended).is_ok_and(|age| age > KEPT_FOR);
-    let gone = ended.iter().enumerate().filter(|(index, (ended, _))| *index < many || old(*ended));
-    gone.map(|(_, (_, id))| *id).collect()
+    let mut gone = Vec::new();
+    for (all, kept) in [(&mut changes, KEPT), (&mut reads, KEPT_READS)] {
+        all.sort_unstable_by_key(|(ended, operation)| (*ended, operation.id));
+        let many = all.len().saturating_sub(kept);
+        let outlived = all.iter().enumerate().filter(|(index, (ended, _))| *index < many || old(*ended));
+        gone.extend(outlived.map(|(_, (_, operation))| operation.id));
+    }
+    gone
 }

@@ -98,7 +98,9 @@ impl Fake {
         }
         let text = |name: &str| args.get(name).and_then(Value::as_str).map(str::to_owned);
         match method {
-            "validate" | "getInfo" | "start" | "stop" => Ok(args["ss_record"].clone()),
+            "validate" | "getInfo" | "getStorageServerInfo" | "start" | "stop" => {
+                Ok(args["ss_record"].clone())
+            }
             "list" => Ok(lock(&self.elements).values().cloned().collect()),
             "create" => {
                 let mut made = args["se_record"].clone();
@@ -199,6 +201,16 @@ pub fn plugin(abilities: &[(&str, &str)]) -> Plugin {
         info: info.as_object().cloned().expect("an object"),
         abilities: abilities.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         status: PluginStatus { usable: true, ..PluginStatus::default() },
+    }
+}
+
+/// The same for a file system plug-in.
+pub fn fs_plugin(abilities: &[(&str, &str)]) -> Plugin {
+    let info = json!({"filesys_type": "LocalFS", "filesys_name": "boxfs"});
+    Plugin {
+        plugin_type: Some(PluginType::FileSystem),
+        info: info.as_object().cloned().expect("an object"),
+        ..plugin(abilities)
     }
 }
 

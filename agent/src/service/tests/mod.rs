@@ -1,4 +1,5 @@
 mod fake;
+mod files;
 mod operations;
 mod refreshing;
 mod registering;
