@@ -1,6 +1,6 @@
 //! Which modules are installed, kept in step with the plug-in directories.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl Catalog {
         });
         // Watching begins first, so that nothing changes unseen between the two.
         let watcher = Watcher::new(&catalog.dirs);
-        catalog.rescan(&BTreeSet::new(), |_| false).await;
+        catalog.rescan(|_| false, |_| false).await;
         let watching = catalog.clone();
         tokio::spawn(async move {
             let stop = watching.shared.stop.clone();
@@ -69,21 +69,21 @@ impl Catalog {
         match watcher {
             Ok(mut watcher) => loop {
                 let changing = watcher.settled().await;
-                self.rescan(&changing, |_| false).await;
+                self.rescan(|name| changing.contains(name), |_| false).await;
             },
             Err(error) => {
                 tracing::warn!(%error, "no inotify: the plug-in directories are looked at every few seconds");
                 loop {
                     tokio::time::sleep(POLL).await;
-                    self.rescan(&BTreeSet::new(), |_| false).await;
+                    self.rescan(|_| false, |_| false).await;
                 }
             }
         }
     }
 
-    /// Looks at the directories, and says to each module what is wanted of it now. Modules in
-    /// `changing` are left alone; those that `force` picks are loaded though nothing has changed.
-    async fn rescan(&self, changing: &BTreeSet<String>, force: impl Fn(&str) -> bool) {
+    /// Looks at the directories, and says to each module that `leave` does not pick what is wanted
+    /// of it now. Those that `force` picks are loaded though nothing has changed.
+    async fn rescan(&self, leave: impl Fn(&str) -> bool, force: impl Fn(&str) -> bool) {
         // Never closed, so there always is a turn.
         let _turn = self.turn.acquire().await;
         let dirs = self.dirs.clone();
@@ -93,12 +93,12 @@ impl Catalog {
         let mut modules = self.modules.write().unwrap_or_else(PoisonError::into_inner);
         for (name, module) in modules.iter() {
             let source = found.remove(name);
-            if !changing.contains(name) {
+            if !leave(name) {
                 want(module, source, force(name));
             }
         }
         for (name, source) in found {
-            if changing.contains(&name) {
+            if leave(&name) {
                 continue;
             }
             let limits = self.module_limits.get(&name).unwrap_or(&self.limits).clone();
@@ -124,15 +124,17 @@ impl Catalog {
         if !self.dirs.iter().any(|known| dir.starts_with(known)) {
             tracing::warn!(plugin = module, dir = %dir.display(), "announced where no plug-in is looked for");
         }
+        // Those may be in the middle of being written.
+        let others = |name: &str| name != module;
         match action {
             // It is the files that go, and that tell; until then the module serves.
             Action::Erase => drop(known().remove(&module)),
             Action::Install => {
                 known().insert(module.clone(), package.clone());
                 let doubtful = self.all().iter().any(|known| known.name == module && known.doubts(&package));
-                self.rescan(&BTreeSet::new(), |name| doubtful && name == module).await;
+                self.rescan(others, |_| doubtful).await;
             }
-            Action::Upgrade => self.rescan(&BTreeSet::new(), |_| false).await,
+            Action::Upgrade => self.rescan(others, |_| false).await,
         }
     }
 
@@ -156,9 +158,9 @@ impl Catalog {
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::PluginUnavailable`].
     pub async fn reload(&self, name: Option<&str>) -> Result<()> {
-        self.rescan(&BTreeSet::new(), |module| name.is_none_or(|name| name == module)).await;
-        let concerned = |module: &Arc<Module>| name.is_none_or(|name| name == module.name);
-        let modules: Vec<_> = self.all().into_iter().filter(concerned).collect();
+        let concerned = |module: &str| name.is_none_or(|name| name == module);
+        self.rescan(|module| !concerned(module), concerned).await;
+        let modules: Vec<_> = self.all().into_iter().filter(|module| concerned(&module.name)).collect();
         let (mut installed, mut failures) = (false, Vec::new());
         for module in modules {
             let revision = module.want.borrow().revision;

@@ -6,7 +6,8 @@ import unittest
 import uuid
 
 from OSCPlugin import (
-    CreateSnapFailedEx, InvalidStorageArrayEx, MissingKeyEx, OperationFailedEx, StorageElementBusyEx, ValueFormatEx)
+    CreateSnapFailedEx, InvalidStorageArrayEx, MissingKeyEx, OperationFailedEx, OperationPreReqNotMetEx,
+    StorageElementBusyEx, ValueFormatEx)
 
 from acme.sample.Shelf import Shelf
 
@@ -63,6 +64,15 @@ class ShelfTest(unittest.TestCase):
         self.assertEqual(self.names(), ["one"])
         Shelf.refresh(self.ss)
         self.assertEqual(self.names(), ["one", "two"])
+
+    def test_a_host_without_the_requirer_package_says_what_it_lacks(self):
+        data, path = self.create(), os.environ["PATH"]
+        os.environ["PATH"] = self.path
+        try:
+            self.assertRaises(OperationPreReqNotMetEx, Shelf.createSnap, self.ss, data, "s1")
+        finally:
+            os.environ["PATH"] = path
+        self.assertEqual(self.names(), ["data"])
 
     def test_what_is_wrong_is_told_by_class_and_key(self):
         self.assertRaises(MissingKeyEx, Shelf.validate, dict(self.ss, extra_info=""))

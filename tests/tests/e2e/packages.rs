@@ -111,6 +111,8 @@ fn two_modules(userland: Userland) {
         std::fs::write(cache.join("x.cpython-311.pyc"), "").unwrap();
     }
     std::fs::write(root.join(VENDOR).join("other/Shelf.pyc"), "").unwrap();
+    // Nor is a file that another package wrote for Python 2 alone.
+    std::fs::write(&init, "print \"counting\"\nraise SystemExit, 1\n").unwrap();
     root.rpm(["-e", "osc-acme-other"]).ok();
     assert_eq!(root.tree("/opt"), before, "nothing is left behind");
     assert_eq!(root.rpm(["-qa", "osc-acme*"]).ok(), "");
