@@ -17,6 +17,7 @@ OSC=/osc
 work=/root/work
 mkdir -p "$work"
 . "$here/kernel.sh"
+. "$here/agent.sh"
 . "$here/lio.sh"
 
 step() { printf '\n== %s (%s s)\n' "$*" "$(cut -d' ' -f1 /proc/uptime)"; }
@@ -39,7 +40,7 @@ check() {
 refused() {
     local what=$1
     shift
-    if timeout 60 "$@"; then fail "$what: $* succeeded"; fi
+    if bounded 60 "$@"; then fail "$what: $* succeeded"; fi
     printf 'ok: %s\n' "$what"
 }
 # equal WHAT WANTED IS
@@ -57,12 +58,23 @@ eventually() {
     done
     printf 'ok: %s\n' "$what"
 }
-# bounded SECONDS COMMAND…: one that could hang
-bounded() { timeout -k 5 "$@"; }
-
+# bounded SECONDS COMMAND…: one that could hang. It and those below take functions of these files too.
+bounded() {
+    local seconds=$1
+    shift
+    plain 4 timeout -k 5 "$seconds" "$@"
+}
 # as_nobody COMMAND…: a user without any right; as_operator: a member of the group osc
-as_nobody() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
-as_operator() { setpriv --reuid=nobody --regid=nogroup --groups="$(getent group osc | cut -d: -f3)" "$@"; }
+as_nobody() { plain 4 setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
+as_operator() { plain 4 setpriv --reuid=nobody --regid=nogroup --groups="$(getent group osc | cut -d: -f3)" "$@"; }
+# plain N WRAPPER… COMMAND…: programs (of N words) that start others cannot start a function; bash can
+plain() {
+    local wrapper=("${@:2:$1}")
+    shift $(($1 + 1))
+    if [ "$(type -t -- "$1")" = function ]; then set -- bash -c '"$0" "$@"' "$@"; fi
+    "${wrapper[@]}" "$@"
+}
+silently() { "$@" >/dev/null; }
 
 reboot_now() { exit 78; }
 power_cut() { exit 79; } # no sync, no stop: the guest is reset
@@ -93,3 +105,6 @@ reset() {
     # Nothing may be left that a later scenario could mistake for its own.
     ! compgen -G '/sys/class/iscsi_session/*' && ! compgen -G '/sys/block/sd*' && ! findmnt -rno TARGET | grep -q '^/osc'
 }
+
+# shellcheck disable=SC2046 # names, a word each
+export -f $(compgen -A function)

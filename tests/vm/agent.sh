@@ -1,0 +1,37 @@
+# shellcheck shell=bash
+# The agent under test: how scenarios find it, ask it, and make it an array.
+
+# tree_write TEXT FILE: a request to a control file; what it was refused with is printed
+tree_write() {
+    printf '%s\n' "$1" >"$2" || {
+        tail -n 2 "$2"
+        return 1
+    }
+}
+
+agent_pid() { systemctl show -P MainPID oscd.service; }
+# new_agent PID: another process than that one is ready
+new_agent() { [ "$(systemctl is-active oscd.service)" = active ] && [ "$(agent_pid)" != "$1" ]; }
+same_agent() { [ "$(systemctl is-active oscd.service)" = active ] && [ "$(agent_pid)" = "$1" ]; }
+
+# make_array DIR GROUP=SIZE…: a FileArray on an XFS of its own, which shares blocks between copies as it wants
+make_array() {
+    local group words=()
+    mkfs.xfs -q -f /dev/vdb && mkdir -p "$1" && mount /dev/vdb "$1" || return
+    for group in "${@:2}"; do words+=(--vol-group "$group"); done
+    python3 /usr/libexec/osc/filearray/mkarray.py "$1" "${words[@]}"
+}
+
+# dbus_call_bare PATH MEMBER TEXT: a method call that names no interface, as D-Bus allows
+dbus_call_bare() {
+    python3 -c '
+import sys, dbus
+from dbus.lowlevel import MethodCallMessage
+message = MethodCallMessage("org.storageconnect.Agent1", sys.argv[1], None, sys.argv[2])
+message.append(sys.argv[3], signature="s")
+try:
+    dbus.SystemBus().send_message_with_reply_and_block(message, 30)
+except dbus.DBusException as refused:
+    sys.exit(refused.get_dbus_name())
+' "$@"
+}
