@@ -150,3 +150,74 @@ async fn a_storage_server_is_registered_used_and_there_again_after_a_restart() {
     assert!(snapshot.operations.values().any(|operation| operation.state == State::Failed));
     agent.shutdown().await;
 }
+
+/// A loop device of the test's own.
+struct Loop(String);
+
+impl Loop {
+    /// `None` where the host does not let one be made.
+    fn attach(image: &Path) -> Option<Loop> {
+        std::fs::File::create(image).and_then(|file| file.set_len(512 << 20)).expect("an image");
+        let made = Command::new("losetup").args(["--find", "--show"]).arg(image).output().ok()?;
+        let device = String::from_utf8(made.stdout).ok()?.trim().to_owned();
+        (made.status.success() && !device.is_empty()).then_some(Loop(device))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["--detach", &self.0]).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_system_is_made_mounted_used_and_destroyed() {
+    const PLUGIN: &str = "osc.localfs.LocalFS.LocalFS";
+    let home = tempfile::tempdir().expect("a directory");
+    let Some(device) = Loop::attach(&home.path().join("image")) else {
+        eprintln!("skipped: no loop device can be made here");
+        return;
+    };
+    let agent = start(&home.path().join("state")).await;
+    let record = json!({"name": "local", "storage_type": "FileSys"});
+    let asked = json!({"plugin": PLUGIN, "record": record});
+    let registered =
+        ask(&agent, Object::Manager, Target::Manager, "register", asked).await.expect("registered");
+    let ss: Uuid = registered["uuid"].as_str().and_then(|uuid| uuid.parse().ok()).expect("a uuid");
+    let wanted = json!({"record": {"name": "repo", "backing_device": device.0}});
+    let made = ask(&agent, Object::Server, Target::Server(ss), "create", wanted).await.expect("made");
+    let id = agent.snapshot().servers[&ss]
+        .file_systems
+        .values()
+        .find(|fs| fs.record().name.as_deref() == Some("repo"))
+        .unwrap_or_else(|| panic!("the new one is there: {made}"))
+        .id
+        .clone();
+    let fs = Target::FileSystem(ss, id.clone());
+    let on_fs = async |name: &str, args: Value| ask(&agent, Object::FileSystem, fs.clone(), name, args).await;
+
+    let point = home.path().join("mnt");
+    std::fs::create_dir(&point).expect("a mount point");
+    on_fs("mount", json!({"mount_point": point})).await.expect("mounted");
+    assert_eq!(agent.snapshot().servers[&ss].file_systems[&id].mounts.len(), 1);
+    let file = on_fs("file-create", json!({"path": "a.img", "size": "1MiB"})).await.expect("created");
+    assert_eq!((&file["fr_type"], &file["file_sz"]), (&json!("File"), &json!(1 << 20)));
+    on_fs("file-clone", json!({"path": "a.img", "name": "b.img"})).await.expect("cloned");
+    on_fs("file-snapshot", json!({"path": "a.img", "name": "s1"})).await.expect("a snapshot");
+    let listed = on_fs("file-list", json!({"pattern": ".*[.]img"})).await.expect("listed");
+    let names: Vec<_> =
+        listed.as_array().into_iter().flatten().map(|file| file["file_path"].to_string()).collect();
+    assert!(
+        names.iter().any(|name| name.contains("a.img")) && names.iter().any(|name| name.contains("b.img"))
+    );
+    let info = on_fs("file-info", json!({"path": "a.img", "compare": "b.img"})).await.expect("told");
+    assert!(info["shared_sz"].is_i64(), "{info}");
+    on_fs("file-remove", json!({"path": "b.img"})).await.expect("removed");
+    let busy = on_fs("destroy", json!({})).await.expect_err("it is mounted");
+    assert_eq!(busy.kind(), Kind::FileSystemBusy);
+    on_fs("unmount", json!({"mount_point": point})).await.expect("unmounted");
+    assert!(agent.snapshot().servers[&ss].file_systems[&id].mounts.is_empty());
+    on_fs("destroy", json!({})).await.expect("destroyed");
+    assert!(!agent.snapshot().servers[&ss].file_systems.contains_key(&id));
+    agent.shutdown().await;
+}

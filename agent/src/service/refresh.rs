@@ -50,7 +50,7 @@ pub async fn run(core: &Arc<Core>, desk: &Arc<Desk>, thorough: bool, errand: &Er
         Err(error) => {
             *lock(&desk.seen) = before;
             // Ending the call is not the storage server's failure.
-            if error.kind() != Kind::Cancelled {
+            if !matches!(error.kind(), Kind::Cancelled | Kind::Interrupted) {
                 failed(core, &server, &error);
             }
             Err(error)

@@ -244,6 +244,7 @@ async fn end(core: &Arc<Core>, operation: Arc<Operation>, journaled: bool, resul
         Err(error) => {
             let stopping = core.stopping.is_cancelled();
             let (state, error) = match error.kind() {
+                Kind::Interrupted => (State::Interrupted, error),
                 Kind::Cancelled if stopping => (State::Interrupted, interrupted()),
                 Kind::Cancelled => (State::Cancelled, error),
                 _ => (State::Failed, error),
