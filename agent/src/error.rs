@@ -320,6 +320,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
+        if let Some(key) = self.key().filter(|key| !self.message().contains(key)) {
+            write!(f, ": {key}")?;
+        }
         match (self.plugin(), self.method()) {
             (Some(plugin), Some(method)) => write!(f, " ({plugin}, {method})"),
             _ => Ok(()),

@@ -198,8 +198,9 @@ impl Agent {
     /// Writes a request that must be refused, and returns the errno and what the file then says.
     #[track_caller]
     pub fn refused(&self, control: &Path, request: impl AsRef<[u8]>) -> (i32, String) {
+        let request = request.as_ref();
         let error = match std::fs::write(control, request) {
-            Ok(()) => panic!("{} accepted it", control.display()),
+            Ok(()) => panic!("{} accepted {:?}", control.display(), String::from_utf8_lossy(request)),
             Err(error) => error,
         };
         let told = std::fs::read_to_string(control).unwrap_or_default();

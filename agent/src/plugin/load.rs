@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::announcement::Package;
@@ -25,6 +25,9 @@ pub struct Shared {
     pub interpreters: Interpreters,
     /// How long an import may take.
     pub import_deadline: Duration,
+    /// Places for imports: with more at a time than the host has processors for, the import deadline
+    /// would say how busy the host is instead of how slow a module.
+    pub imports: Semaphore,
     /// Interpreters by module, from the configuration.
     pub configured: BTreeMap<String, PathBuf>,
     /// The packages that modules came with, as far as they were announced.
@@ -36,6 +39,9 @@ pub struct Shared {
     /// Every worker that may still run.
     pub workers: Mutex<Vec<Weak<Worker>>>,
 }
+
+/// Modules that are imported at the same time. One that hangs keeps its place until the deadline.
+pub const IMPORTS: usize = 4;
 
 /// Starts a worker for a module under the first interpreter that can serve all of it, else under
 /// the one that can serve most.
@@ -62,6 +68,8 @@ pub async fn start(name: &str, shared: &Shared, source: &Source) -> Result<(Arc<
     let mut best: Option<(Arc<Worker>, Ready)> = None;
     let mut reasons = Vec::new();
     for interpreter in &candidates {
+        // The semaphore is never closed.
+        let _place = shared.imports.acquire().await;
         match Worker::start(&setup, interpreter).await {
             Ok((worker, ready)) => {
                 let mut workers = shared.workers.lock().unwrap_or_else(PoisonError::into_inner);

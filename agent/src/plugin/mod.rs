@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -121,6 +121,7 @@ impl Runtime {
             sockets,
             interpreters: Interpreters::new(&config.interpreter_path),
             import_deadline: config.import_deadline,
+            imports: Semaphore::new(load::IMPORTS),
             configured: config.interpreters.clone(),
             packages: Mutex::default(),
             events,

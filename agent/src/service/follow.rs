@@ -13,7 +13,7 @@ use super::run::update;
 use crate::error::{Error, Kind, Result};
 use crate::operation::call::{plugin_of, server_of};
 use crate::plugin::api::{Answer, Method, method};
-use crate::record::FieldType as _;
+use crate::record::{FieldType as _, Problem};
 
 /// The first pause between two questions, and the longest.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -91,8 +91,19 @@ async fn one(about: &About<'_>, mut record: Value, share: Share, errand: &Errand
             let error = crate::operation::merge::unusable("a record with async_progress", &answer);
             return Err(error.in_method(&plugin(about)?, ask.name));
         };
-        // Not a number is no progress that could be shown, and not the end either.
-        let progress = map.get("async_progress").map_or(Ok(None), i64::parse).unwrap_or(Some(-1));
+        let told = map.get("async_progress").map_or(Ok(None), i64::parse);
+        let progress = match told {
+            Ok(None) => None,
+            Ok(Some(percent)) if (-1..=100).contains(&percent) => Some(percent),
+            // No progress that could be shown, and not the end either.
+            _ => {
+                let text = "is neither -1, nor 0 to 100, nor None".to_owned();
+                let problem = Problem { field: "async_progress".into(), text };
+                about.core.report(&plugin(about)?, ask, [problem]);
+                map.remove("async_progress");
+                Some(-1)
+            }
+        };
         if !map.contains_key("async_handle")
             && let Some(handle) = record.get("async_handle")
         {

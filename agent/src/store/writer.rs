@@ -159,22 +159,21 @@ impl Writer {
                 Durable::Register(row, _) => self.pending.rows.retain(|known, _| known.server() != row.uuid),
             }
         }
-        let result = self
-            .in_transaction("FULL", |change, key| {
-                for job in &jobs {
-                    match job {
-                        Durable::Operation(operation, _) => rows::write_operation(change, operation)?,
-                        Durable::Register(row, _) => {
-                            // Rows that came after the last unregistration are nobody's.
-                            forget_server(change, row.uuid)?;
-                            rows::write_server(change, key, row)?;
-                        }
-                        Durable::Unregister(ss, _) => forget_server(change, *ss)?,
-                    }
-                }
-                Ok(())
-            })
-            .map_err(|source| self.explain(source, "writing what must not be lost"));
+        // Whoever is told that an operation has ended may rely on what came of it: its rows go first.
+        let ends = |job: &Durable| matches!(job, Durable::Operation(ended, _) if ended.state.ended());
+        let rows =
+            if jobs.iter().any(ends) { std::mem::take(&mut self.pending.rows) } else { BTreeMap::new() };
+        let mut result = self.in_transaction("FULL", |change, key| {
+            rows.values().try_for_each(|row| write_row(change, key, row))?;
+            write_jobs(change, key, &jobs)
+        });
+        if result.is_err() && !rows.is_empty() {
+            // The rows can wait for room on the disk; the end of an operation needs little of it.
+            result = self.in_transaction("FULL", |change, key| write_jobs(change, key, &jobs));
+            self.pending.rows = rows;
+            self.pending.soon();
+        }
+        let result = result.map_err(|source| self.explain(source, "writing what must not be lost"));
         for job in jobs {
             let (Durable::Operation(_, reply) | Durable::Register(_, reply) | Durable::Unregister(_, reply)) =
                 job;
@@ -233,6 +232,21 @@ impl Writer {
         change.commit()?;
         Ok(())
     }
+}
+
+fn write_jobs(change: &Transaction<'_>, key: &Key, jobs: &[Durable]) -> Result<(), WriteError> {
+    for job in jobs {
+        match job {
+            Durable::Operation(operation, _) => rows::write_operation(change, operation)?,
+            Durable::Register(row, _) => {
+                // Rows that came after the last unregistration are nobody's.
+                forget_server(change, row.uuid)?;
+                rows::write_server(change, key, row)?;
+            }
+            Durable::Unregister(ss, _) => forget_server(change, *ss)?,
+        }
+    }
+    Ok(())
 }
 
 fn row_of(change: &RowChange) -> Row {

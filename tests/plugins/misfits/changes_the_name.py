@@ -12,5 +12,5 @@ class Misfit(Good):
     @staticmethod
     def list(ss_record):
         record = element(ss_record, 'one')
-        record['name'] = 'one-%d' % time.time()
+        record['name'] = 'one-%f' % time.time()
         return [record]

@@ -11,4 +11,4 @@ class Misfit(Good):
     def list(ss_record):
         hoard = []
         while True:
-            hoard.append(bytearray(16 << 20))
+            hoard.append(bytearray(512 << 20))

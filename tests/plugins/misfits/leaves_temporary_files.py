@@ -12,5 +12,6 @@ class Misfit(Good):
     @staticmethod
     def list(ss_record):
         for _ in range(10):
-            IPlugin.getNamedTemporaryFile(prefix='left-behind', delete=False).write(b'x')
+            left = IPlugin.getNamedTemporaryFile(prefix='left-behind', delete=False)
+            left.write(b'x')
         return Good.list(ss_record)

@@ -9,4 +9,4 @@ from .Good import Good, element  # noqa: F401
 class Misfit(Good):
     @staticmethod
     def list(ss_record):
-        return [element(ss_record, 'one', note='x' * (200 << 20))]
+        return [element(ss_record, 'one', note='x' * (17 << 20))]

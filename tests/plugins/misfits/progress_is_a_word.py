@@ -1,7 +1,9 @@
-"""Says it is half done, in words."""
-# stage: snapshot
-# error: PluginFault
-# says: getAsyncProgress
+"""Says it is half done, then that it is."""
+# stage: report-snapshot
+# error: -
+# says: getAsyncProgress | async_progress
+
+import time
 
 from OSCPlugin import IPlugin
 
@@ -13,9 +15,10 @@ class Misfit(Good):
 
     @staticmethod
     def createSnap(ss_record, se_record, snap_name):
-        return element(ss_record, snap_name, se_type="Snap", async_handle="job 1")
+        return element(ss_record, snap_name, se_type="Snap", async_handle=str(time.time()))
 
     @staticmethod
     def getAsyncProgress(ss_record, record):
-        record['async_progress'] = 'half'
+        begun = float(record["async_handle"])
+        record["async_progress"] = 'half' if time.time() < begun + 1 else None
         return record

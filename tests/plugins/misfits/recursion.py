@@ -1,7 +1,7 @@
 """Calls itself for ever."""
 # stage: register
 # error: PluginFault
-# says: Recursion | recursion
+# says: recursion depth
 
 from .Good import Good, element  # noqa: F401
 

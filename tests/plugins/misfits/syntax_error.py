@@ -1,6 +1,6 @@
 """Does not compile under any Python."""
 # stage: load
 # error: PluginUnavailable
-# says: compile | Misfit.py
+# says: SyntaxError | Misfit.py
 
 def (:

@@ -1,6 +1,6 @@
 //! What survives the agent's end, and what an operation's end is then called.
 
-use std::time::Duration;
+use std::process::Command;
 
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
@@ -9,7 +9,7 @@ use tests::array::{Array, NEEDS, PLUGIN};
 use tests::daemon::Agent;
 use tests::eventually;
 use tests::need::{Need, Python, test};
-use tests::shell::sh;
+use tests::shell::{run, sh};
 
 pub fn tests() -> Vec<Trial> {
     let needs = [&[Need::Fuse, Need::Dbus, Need::Python(Python::Three)][..], &NEEDS].concat();
@@ -30,18 +30,13 @@ fn back_after(signal: Signal) {
     let server = agent.register(PLUGIN, &array.record("demo"));
     let lun = agent.create(&server, "data", 1 << 20);
     agent.write(&lun.join("snapshot"), "s1");
-    let records = || sh(&format!("cat {}/ss/*/record {0}/ss/*/se/*/record", agent.root().display())).ok();
-    let before = records();
+    let records = |agent: &Agent| sh(&format!("cat {}/ss/*/se/*/record", agent.root().display())).ok();
+    let before = records(&agent);
     // The array cannot be asked: what comes back is what the agent kept.
     array.unplug(true);
-    let mut agent = {
-        let records = before.clone();
-        agent.end(signal);
-        agent.launch();
-        let now = sh(&format!("cat {}/ss/*/se/*/record", agent.root().display())).ok();
-        assert!(records.ends_with(&now), "{now}\nshould end\n{records}");
-        agent
-    };
+    agent.end(signal);
+    agent.launch();
+    assert_eq!(records(&agent), before);
     let state = || -> Value {
         serde_json::from_str(&std::fs::read_to_string(server.join("state")).unwrap()).unwrap()
     };
@@ -50,7 +45,7 @@ fn back_after(signal: Signal) {
     array.unplug(false);
     agent.write(&server.join("refresh"), "now");
     assert_eq!(state()["stale"], false);
-    assert_eq!(sh(&format!("cat {}/ss/*/record {0}/ss/*/se/*/record", agent.root().display())).ok(), before);
+    assert_eq!(records(&agent), before);
     agent.end(Signal::SIGTERM);
 }
 
@@ -67,8 +62,7 @@ fn interrupted() {
     // Without waiting: the id is all that comes back.
     let id = sh(&format!("exec 3<>{}; echo s1 >&3; cat <&3", control.display())).stdout;
     let _ = id;
-    let child =
-        std::process::Command::new("sh").arg("-c").arg(format!("echo s1 > {}", control.display())).spawn();
+    let child = Command::new("sh").arg("-c").arg(format!("echo s1 > {}", control.display())).spawn();
     let operation = || {
         let listed = std::fs::read_dir(agent.root().join("op")).unwrap();
         let mut records = listed.map(|entry| agent.record(&entry.unwrap().path()));
@@ -113,9 +107,10 @@ fn clean_stop() {
     let array = Array::create(&agent.home().join("array"), "1GiB");
     agent.register(PLUGIN, &array.record("demo"));
     agent.end(Signal::SIGTERM);
-    let home = agent.home().display().to_string();
+    let state = agent.state().display().to_string();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(!mounts.contains(&home), "{mounts}");
-    eventually("no worker", || sh(&format!("pgrep -f {home}/state")).stdout.is_empty().then_some(()));
-    std::thread::sleep(Duration::from_millis(1));
+    assert!(!mounts.contains(&agent.root().display().to_string()), "{mounts}");
+    eventually("no worker", || {
+        run(Command::new("pgrep").args(["-f", &state])).stdout.is_empty().then_some(())
+    });
 }

@@ -148,10 +148,10 @@ fn full_disk() {
     assert!(told.contains(&agent.state().display().to_string()), "{told}");
     assert_eq!(agent.record(&lun)["name"], "data");
     std::fs::remove_file(&filler).unwrap();
-    agent.write(&lun.join("snapshot"), "room again");
+    agent.write(&lun.join("snapshot"), "room-again");
     agent.end(Signal::SIGKILL);
     agent.launch();
-    agent.element(&server, "room again");
+    agent.element(&server, "room-again");
     agent.end(Signal::SIGTERM);
     umount2(&agent.state(), MntFlags::MNT_DETACH).unwrap();
     let _ = none;

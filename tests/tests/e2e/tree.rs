@@ -48,12 +48,10 @@ fn garbage() {
     let long = "n".repeat(300);
     let cases: &[(&str, &[u8], &str)] = &[
         ("snapshot", b"name=a colour=red", "colour"),
-        ("snapshot", b"", "name"),
         ("snapshot", b"\n", "name"),
         ("snapshot", long.as_bytes(), "255"),
         ("snapshot", b"\xff\xfe", "UTF-8"),
         ("snapshot", b"{\"name\": ", "JSON"),
-        ("snapshot", b"{\"name\": 7}", "name"),
         ("resize", b"99999999999999999999999", "size"),
         ("resize", b"16EiB", "size"),
         ("resize", b"-5", "size"),

@@ -58,6 +58,11 @@ def _attributes(kind, cls, problem):
 
 def _abilities(cls, problem):
     """Every ability by the name of its value; one that is left out or makes no sense is UNSUPPORTED."""
+    for base in cls.__mro__:
+        for attribute in ("abilities", "ability"):
+            own = base.__dict__.get(attribute)
+            if own is not None and not isinstance(own, dict):
+                problem("%s is a %s instead of a dict" % (attribute, type(own).__name__), True)
     given = dict(abilities_of(cls))
     named = {}
     for key, enum, allowed in ABILITIES:

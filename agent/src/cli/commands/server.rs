@@ -125,9 +125,13 @@ async fn add(bus: &str, output: Output, args: ServerAdd) -> Outcome {
     }
     let session = Session::open(bus, output).await?;
     let root = session.client.root().await?;
-    let plugin = find("plug-in", &args.plugin, &root.plugins)
-        .map_err(|failure| failure.hint("list the plug-ins with: oscctl plugin list"))?;
-    register(&session, &plugin.id, Value::Object(record), &args.wait).await
+    let plugin = match find("plug-in", &args.plugin, &root.plugins) {
+        Ok(plugin) => plugin.id.clone(),
+        // A whole name is the agent's to judge: right after its start it may not have loaded it yet.
+        Err(_) if args.plugin.matches('.').count() >= 3 => args.plugin.clone(),
+        Err(failure) => return Err(failure.hint("list the plug-ins with: oscctl plugin list")),
+    };
+    register(&session, &plugin, Value::Object(record), &args.wait).await
 }
 
 async fn register(session: &Session, plugin: &str, record: Value, wait: &Wait) -> Outcome {

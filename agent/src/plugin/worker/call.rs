@@ -224,7 +224,10 @@ impl Talk<'_> {
 fn too_much(what: &str, limit: usize) -> Error {
     Error::new(
         Kind::PluginFault,
-        format!("the plug-in's answer is too large: {what} may take {limit} bytes on the wire"),
+        format!(
+            "the plug-in's answer is too large: {what} may take {} MiB on the wire ({limit} bytes)",
+            limit >> 20
+        ),
     )
 }
 
