@@ -145,13 +145,9 @@ fn list(value: &Value, item: impl Fn(&Value) -> Result<Value>) -> Result<Value> 
 }
 
 fn text(value: &Value, max: usize) -> Result<String> {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => return Err(Error::invalid("is text")),
-    };
-    check_text(&text, max)?;
-    Ok(text)
+    let text = value.as_str().ok_or_else(|| Error::invalid("is text"))?;
+    check_text(text, max)?;
+    Ok(text.to_owned())
 }
 
 /// Checks a name that somebody wants: not empty, at most `max` bytes, nothing unprintable.

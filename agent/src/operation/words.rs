@@ -103,11 +103,25 @@ pub fn parse_words(command: &Command, bytes: &[u8]) -> Result<Map<String, Value>
         };
     }
     let words = split(text).map_err(|what| wrong(command, what))?;
+    // A bare name needs no quotes for the blanks in it.
+    if let Some(first) = command.params.first()
+        && !matches!(
+            first.ty,
+            ParamType::TextList | ParamType::ElementIds | ParamType::Record | ParamType::Records
+        )
+        && words.len() > 1
+        && words.iter().all(|word| !word.quoted && pair(word).is_none())
+    {
+        let others = command.params.iter().skip(1).find(|param| !param.optional);
+        return match others {
+            Some(missing) => Err(wrong(command, format!("{} is missing", missing.name))),
+            None => Ok([(first.name.to_owned(), Value::from(text))].into_iter().collect()),
+        };
+    }
     let mut map = Map::new();
     let mut bare = Vec::new();
     for word in words {
-        let pair = if word.quoted { None } else { word.text.split_once('=').filter(|(key, _)| is_key(key)) };
-        match pair {
+        match pair(&word) {
             Some((key, value)) if takes_record(command) => put(&mut map, key, value.into()),
             Some((key, value)) => match param(command, key) {
                 Some(param) => put(&mut map, key, typed(param, value)),
@@ -149,7 +163,7 @@ pub fn file_control(bytes: &[u8]) -> Result<(&'static Command, Map<String, Value
     } else {
         let mut map = Map::new();
         for word in split(text).map_err(&refuse)? {
-            match word.text.split_once('=').filter(|(key, _)| is_key(key)) {
+            match pair(&word) {
                 Some((key, value)) => put(&mut map, key, value.into()).map_err(&refuse)?,
                 None => return Err(refuse(format!("unknown word {:?}", shown(&word.text)))),
             }
@@ -278,6 +292,11 @@ struct Word {
     quoted: bool,
 }
 
+/// The key and the value of a word that has both.
+fn pair(word: &Word) -> Option<(&str, &str)> {
+    if word.quoted { None } else { word.text.split_once('=').filter(|(key, _)| is_key(key)) }
+}
+
 /// Splits as a shell does: blanks, `'…'`, `"…"` with backslashes, and backslashes.
 fn split(text: &str) -> Result<Vec<Word>, String> {
     let mut words = Vec::new();
@@ -355,7 +374,7 @@ mod tests {
             ("snapshot", b"colour=red" as &[u8], "unknown word \"colour=red\""),
             ("snapshot", b"{\"colour\": 1}", "unknown key \"colour\""),
             ("snapshot", b"{\"name\": ", "the JSON cannot be read"),
-            ("snapshot", b"a b", "2 words are too many"),
+            ("snapshot", b"a 'b'", "2 words are too many"),
             ("snapshot", b"a name=b", "name is given twice"),
             ("snapshot", b"'a", "the quote ' is not closed"),
             ("snapshot", b"a\xff", "not UTF-8 (byte 1)"),

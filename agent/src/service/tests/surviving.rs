@@ -81,6 +81,22 @@ async fn an_operation_that_a_crash_cut_off_is_interrupted_and_not_lost() {
 }
 
 #[tokio::test]
+async fn what_an_operation_made_is_there_after_a_crash_right_behind_it() {
+    let home = home();
+    let fake = Fake::with([element("a", 1)]);
+    let rig = Rig::start(home.path(), &fake, &[]).await;
+    let ss = rig.server().await;
+    let registered = crash(home.path());
+    rig.ask(se(ss, "a"), "snapshot", json!({"name": "s"})).await.expect("a snapshot");
+    let snapped = crash(home.path());
+    for (crashed, expected) in [(registered, vec!["a"]), (snapped, vec!["a", "s"])] {
+        let survivor = Rig::bare(config(crashed.path()), &fake).await.expect("the agent starts");
+        let elements = survivor.agent.snapshot().servers[&ss].elements.clone();
+        assert_eq!(elements.by_id.keys().map(|id| &**id).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_stop_ends_what_runs_as_interrupted() {
     let home = home();
     let fake = Fake::with([element("a", 1)]);
