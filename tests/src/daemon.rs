@@ -225,8 +225,8 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         self.end(Signal::SIGTERM);
-        // What a killed daemon left mounted would keep the directory.
-        for mount in [self.root().join(".ctl"), self.root()] {
+        // What a killed daemon left mounted, or a test put under it, would keep the directory.
+        for mount in [self.root().join(".ctl"), self.root(), self.state()] {
             let _ = nix::mount::umount2(&mount, nix::mount::MntFlags::MNT_DETACH);
         }
         if std::thread::panicking() {

@@ -269,7 +269,10 @@ pub fn server_state(state: &Value) -> &'static str {
 pub fn parent(record: &Value) -> String {
     let key = ["parent_id", "parent"].into_iter().find_map(|key| record[key].as_str());
     let extra = record["extra_info"].as_str().unwrap_or("");
-    let pair = || extra.split(',').find_map(|pair| pair.trim().strip_prefix("parent="));
+    // A clone is no child, but people want to know what it was made from.
+    let named =
+        |key: &str| extra.split(',').find_map(|pair| pair.trim().strip_prefix(key)?.strip_prefix('='));
+    let pair = || ["parent", "cloned_from"].into_iter().find_map(named);
     key.or_else(pair).unwrap_or("").to_owned()
 }
 

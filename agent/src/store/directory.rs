@@ -4,10 +4,15 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::error::{Error, Kind, Result};
+
+/// How long an agent that is ending may take to let go of its state directory.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Held for as long as the state directory is this agent's.
 pub type Lock = Flock<File>;
@@ -35,8 +40,8 @@ pub fn take(dir: &Path) -> Result<Lock> {
         .mode(0o600)
         .open(&path)
         .map_err(|source| from_io(&source, wrong("cannot open its lock", &source)))?;
-    let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(mut file, errno)| {
-        if errno != nix::errno::Errno::EWOULDBLOCK {
+    let mut lock = lock_patiently(file).map_err(|(mut file, errno)| {
+        if errno != Errno::EWOULDBLOCK {
             return wrong("cannot lock it", &errno);
         }
         let mut pid = String::new();
@@ -54,6 +59,18 @@ pub fn take(dir: &Path) -> Result<Lock> {
     // On a full disk the number is missing from another agent's message, and nothing else.
     let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(pid.as_bytes()));
     Ok(lock)
+}
+
+/// Takes the lock; one that an agent still holds which has just been killed is waited for.
+fn lock_patiently(mut file: File) -> std::result::Result<Lock, (File, Errno)> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Err((again, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file = again,
+            ended => return ended,
+        }
+        std::thread::sleep(PATIENCE / 50);
+    }
 }
 
 /// `error`, as a [`Kind::NoSpace`] where that is what happened.
