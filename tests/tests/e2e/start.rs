@@ -131,7 +131,6 @@ fn no_python() {
 fn full_disk() {
     let mut agent = Agent::prepare();
     std::fs::create_dir(agent.state()).unwrap();
-    let none = None::<&str>;
     mount(Some("none"), &agent.state(), Some("tmpfs"), MsFlags::empty(), Some("size=8m")).unwrap();
     agent.launch();
     let array = Array::create(&agent.home().join("array"), "1GiB");
