@@ -51,11 +51,14 @@ class Names(unittest.TestCase):
             self.skipTest("the agent's source is not here")
         with io.open(path, encoding="utf-8") as source:
             text = source.read()
+
+        def block(name):
+            rows = text[re.search(r"\n    %s \{\n" % name, text).end():]
+            return rows[: rows.index("\n    }\n")]
+
         for kind, name in (("isa", "StorageArray"), ("ifs", "FileSystem")):
-            block = text[re.search(r"\n    %s \{\n" % name, text).end():]
-            block = block[: block.index("\n    }\n")]
             theirs = {}
-            for method, params in re.findall(r"^ +(\w+)\(([^)]*)\) ->", block, re.M):
+            for method, params in re.findall(r"^ +(\w+)\(([^)]*)\) ->", block("Both") + "\n" + block(name), re.M):
                 theirs[method] = [param.split(":")[0].strip() for param in params.split(",") if param.strip()]
             ours = dict((method, api.params) for method, api in API[kind].items())
             for local in ("getPluginInfo", "getPluginType"):

@@ -204,10 +204,9 @@ macro_rules! changes {
     };
 }
 
-macro_rules! methods {
+macro_rules! rows {
     ($($ty:ident { $($name:ident($($arg:ident $(: $source:ident)?),*) -> $answer:ident, $ability:tt, $sync:tt, $changes:ident, $deadline:ident;)* })*) => {
-        /// Every method of the API.
-        pub const METHODS: &[Method] = &[$($(Method {
+        &[$($(Method {
             name: stringify!($name),
             plugin_type: PluginType::$ty,
             args: &[$(Arg { name: stringify!($arg), source: source!($arg $(: $source)?) }),*],
@@ -216,12 +215,20 @@ macro_rules! methods {
             is_sync: ability!($sync),
             changes: changes!($changes),
             deadline: Deadline::$deadline,
-        },)*)*];
+        },)*)*]
+    };
+}
+
+macro_rules! methods {
+    (Both { $($both:tt)* } StorageArray { $($isa:tt)* } FileSystem { $($ifs:tt)* }) => {
+        /// Every method of the API; those of both types once for each.
+        pub const METHODS: &[Method] =
+            rows! { StorageArray { $($both)* $($isa)* } FileSystem { $($both)* $($ifs)* } };
     };
 }
 
 methods! {
-    StorageArray {
+    Both {
         validate(ss_record) -> Server, -, -, reads, Query;
         getCapabilities(ss_record) -> Abilities, -, -, reads, Query;
         getStorageNames(ss_record) -> Plain, -, -, reads, Query;
@@ -240,6 +247,8 @@ methods! {
         getAsyncProgress(ss_record, record) -> Record, -, -, reads, Query;
         startPresent(ss_record, record, access_grp_names) -> Record, -, -, changes, Change;
         stopPresent(ss_record, record, access_grp_names) -> Record, -, -, changes, Change;
+    }
+    StorageArray {
         getInfo(ss_record, se_record) -> Record, -, -, reads, Query;
         discover(ss_record) -> Server, -, -, reads, Query;
         list(ss_record) -> AllElements, -, -, reads, List;
@@ -268,24 +277,6 @@ methods! {
         deviceSizeRefresh(ss_record, se_record) -> Element, -, -, changes, Change;
     }
     FileSystem {
-        validate(ss_record) -> Server, -, -, reads, Query;
-        getCapabilities(ss_record) -> Abilities, -, -, reads, Query;
-        getStorageNames(ss_record) -> Plain, -, -, reads, Query;
-        getAccessGroups(ss_record, record) -> AccessGroups, -, -, reads, Query;
-        createAccessGroups(ss_record, access_grps) -> AccessGroups, access_control, -, changes, Change;
-        renameAccessGroup(ss_record, access_grp_name, new_access_grp_name) -> AccessGroups, access_control, -, changes, Change;
-        removeAccessGroups(ss_record, access_grps) -> AccessGroups, access_control, -, changes, Change;
-        addToAccessGroup(ss_record, access_grp_name, grp_entries) -> AccessGroups, access_control, -, changes, Change;
-        removeFromAccessGroup(ss_record, access_grp_name, grp_entries) -> AccessGroups, access_control, -, changes, Change;
-        getStatus(ss_record, record) -> Record, -, -, reads, Query;
-        getQoSList(ss_record) -> QosValues, -, -, reads, Query;
-        setQoS(ss_record, record, qos) -> Record, -, -, changes, Change;
-        start(ss_record) -> Server, -, -, changes, Change;
-        stop(ss_record) -> Server, -, -, changes, Change;
-        refresh(ss_record) -> Nothing, -, -, reads, List;
-        getAsyncProgress(ss_record, record) -> Record, -, -, reads, Query;
-        startPresent(ss_record, record, access_grp_names) -> Record, -, -, changes, Change;
-        stopPresent(ss_record, record, access_grp_names) -> Record, -, -, changes, Change;
         getStorageServerInfo(ss_record) -> Server, -, -, reads, Query;
         getFileSystemInfo(ss_record, fs_record) -> FileSystem, -, -, reads, Query;
         getFileInfo(ss_record, fs_record, file_record, file_comp_record) -> File, -, -, reads, Query;
