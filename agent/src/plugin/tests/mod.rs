@@ -69,8 +69,11 @@ def act(ss_record):
 /// The interpreters that tests run under: Python 3, and 2.7 where this host has it.
 fn pythons() -> &'static [PathBuf] {
     static FOUND: LazyLock<Vec<PathBuf>> = LazyLock::new(|| {
-        let root = std::env::var_os("PYENV_ROOT").map_or_else(|| "/root/.pyenv".into(), PathBuf::from);
-        let versions = std::fs::read_dir(root.join("versions")).into_iter().flatten().flatten();
+        // A version manager's shim on PATH may refuse to run; the real ones lie in its own folder.
+        let managed = std::process::Command::new("pyenv").arg("root").output();
+        let root = managed.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
+        let versions = std::fs::read_dir(Path::new(root.trim()).join("versions"));
+        let versions = versions.into_iter().flatten().flatten();
         let two = versions.map(|entry| entry.path().join("bin/python2.7")).find(|path| path.is_file());
         let runs = |path: &Path| {
             let question = "import sys; print(sys.executable)";
