@@ -1,5 +1,7 @@
 //! A write to a control file, from its bytes to the errno it returns with.
 
+use std::time::Duration;
+
 use fsview::{Outcome, Target as Place, Verb};
 use tokio::sync::watch;
 
@@ -8,6 +10,9 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::{Caller, Target};
 use crate::operation::words;
 use crate::service::{Agent, Request};
+
+/// How long a write waits for the tree to show what it did.
+const SHOWN_WAIT: Duration = Duration::from_secs(2);
 
 /// Where control files hand their requests in.
 pub struct Door {
@@ -30,8 +35,8 @@ impl Door {
             let outcome = carry_out(&agent, write).await;
             // Whoever sees the write return must see its effect in the tree as well.
             let seq = agent.snapshot().seq;
-            // Where the forwarder has ended, so has the tree.
-            let _ = shown.wait_for(|shown| *shown >= seq).await;
+            // A tree that is stuck, or gone, must not keep the writer.
+            let _ = tokio::time::timeout(SHOWN_WAIT, shown.wait_for(|shown| *shown >= seq)).await;
             done(outcome);
         });
     }
