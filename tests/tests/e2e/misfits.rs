@@ -79,7 +79,7 @@ fn misfits(python: Python) {
 
     let mut agent = Agent::prepare();
     agent.configure(
-        "import_deadline = 3\n[deadlines]\nlist = 3\n[limits]\nmemory = 2147483648\n[interpreters]\n",
+        "import_deadline = 8\n[deadlines]\nlist = 10\n[limits]\nmemory = 2147483648\n[interpreters]\n",
     );
     let interpreter = python.path().unwrap().display().to_string();
     for misfit in &misfits {
@@ -136,7 +136,7 @@ fn meets_its_error(agent: &Agent, misfit: &Misfit) -> Result<(), String> {
     };
     match misfit.stage.as_str() {
         "load" => {
-            let patience = Instant::now() + Duration::from_secs(15);
+            let patience = Instant::now() + Duration::from_secs(30);
             let told = loop {
                 match status() {
                     Some(told) if told.contains("\"usable\":false") => break told,
