@@ -1,7 +1,7 @@
 //! Control files: what opening, writing and reading one means, without a kernel.
 //!
 //! One write(2) is one request, whatever its offset; the C library's buffered output (a shell's `echo` too) cuts above 8 KiB, `cat` above 128 KiB.
-//! The size shown is the room for a payload, not the length of what is read. A new descriptor reads how to use the file and what came of the last request to it. On
+//! The size shown is that of any sysfs file, not the length of what is read. A new descriptor reads how to use the file and what came of the last request to it. On
 //! a descriptor that has been written to, reading gives two lines, from where the write left its position as well as from the beginning
 //! (`exec 3<>snapshot; echo x >&3; cat <&3`): the operation's identity (`-` if there was none), and the outcome.
 //!
@@ -79,6 +79,8 @@ struct Reading {
 struct Report {
     op: Option<String>,
     text: String,
+    /// The operation went on when this was said.
+    open: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -143,7 +145,9 @@ impl Desk {
             return reply(Err(libc::EBADF));
         };
         if payload.len() > PAYLOAD_MAX {
-            return reply(Err(libc::EMSGSIZE));
+            let message = format!("a request is at most {PAYLOAD_MAX} bytes long");
+            let done = Completion::new(self.shared.clone(), handle, Some((payload.len(), reply)));
+            return done.finish(Outcome::Failed { errno: libc::EMSGSIZE, message, op: None });
         }
         {
             let mut state = lock(&handle.state);
@@ -196,7 +200,7 @@ impl Desk {
             Some(reading) if reading.offset == offset && offset != 0 => (reading.text.clone(), reading.at),
             _ => {
                 let text: Arc<str> = match (&handle.place, &state.report) {
-                    (Place::Control(..), Some(report)) => report.of_descriptor().into(),
+                    (Place::Control(..), Some(report)) => self.today(report).of_descriptor().into(),
                     (Place::Control(target, verb), None) => self.introduction(target, *verb).into(),
                     (Place::State(ss), _) => {
                         format!("{}\n", self.model.server(ss).ok_or(libc::ESTALE)?.state).into()
@@ -217,6 +221,7 @@ impl Desk {
     fn introduction(&self, target: &Target, verb: Verb) -> String {
         let mut text = self.model.usage(target, verb);
         if let Some(last) = lock(&self.shared.last).said.get(&(target.clone(), verb)) {
+            let last = self.today(last);
             text.push_str(&format!("last request: {}", last.text));
             if let Some(op) = &last.op {
                 text.push_str(&format!(" (op/{op})"));
@@ -224,6 +229,12 @@ impl Desk {
             text.push('\n');
         }
         text
+    }
+
+    /// What came since of a request whose writer did not stay for its end.
+    fn today(&self, report: &Report) -> Report {
+        let outcome = report.op.as_deref().filter(|_| report.open).and_then(|op| self.model.outcome(op));
+        outcome.map_or_else(|| report.clone(), |outcome| Report::new(&outcome))
     }
 
     /// Whether a reader of events has some to read; other files always have.
@@ -247,7 +258,8 @@ impl Report {
             Outcome::InProgress { op } => (Some(op.clone()), "in progress".to_owned()),
             Outcome::Started { op } => (Some(op.clone()), "started".to_owned()),
         };
-        Self { op, text }
+        let open = matches!(outcome, Outcome::InProgress { .. } | Outcome::Started { .. });
+        Self { op, text, open }
     }
 
     fn of_descriptor(&self) -> String {

@@ -61,6 +61,10 @@ pub trait Model: Send + Sync + 'static {
     /// The operation of that identity.
     fn operation(&self, op: &str) -> Option<Operation>;
 
+    /// What has come by now of an operation whose writer did not wait for its end: [`Outcome::Done`] or [`Outcome::Failed`]. `None` while it
+    /// goes on, and where nobody knows any more.
+    fn outcome(&self, op: &str) -> Option<Outcome>;
+
     /// Retained events with a sequence number above `after`, oldest first, each one line of JSON. Numbers only ever grow.
     fn events(&self, after: u64) -> Vec<(u64, Arc<str>)>;
 

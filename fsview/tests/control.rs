@@ -87,11 +87,50 @@ fn a_payload_is_taken_whole_up_to_its_limit_and_refused_above() {
         assert_eq!(write(size).unwrap_err().raw_os_error(), Some(libc::EMSGSIZE), "{size}");
     }
     assert_eq!(mount.fake.state().requests.len(), 1);
+    let told = "last request: failed: EMSGSIZE: a request is at most 65536 bytes long\n";
+    assert_eq!(out("tail -n 1 snapshot", &mount.se(0)), told);
     // What the C library buffers comes in one piece up to 8 KiB, what cat copies up to the limit.
     fs::write(mount.dir.path().join("long"), vec![b'x'; 60_000]).unwrap();
     out("x=$(printf '%08000d' 1); echo $x > snapshot; cat ../../../../../long > snapshot", &mount.se(0));
     let sizes: Vec<usize> = mount.fake.state().requests.iter().map(|request| request.payload.len()).collect();
     assert_eq!(sizes, [65536, 8001, 60000]);
+}
+
+#[test]
+fn a_request_that_was_not_waited_for_is_told_of_as_it_is_by_now() {
+    let name = "a_request_that_was_not_waited_for_is_told_of_as_it_is_by_now";
+    let Some(mount) = Mount::new(name, fake(1, 100)) else {
+        return;
+    };
+    mount.fake.state().answer = Some(Outcome::InProgress { op: "op-2".into() });
+    assert!(!sh("echo x > snapshot", &mount.se(0)).status.success());
+    assert_eq!(out("tail -n 1 snapshot", &mount.se(0)), "last request: in progress (op/op-2)\n");
+    let failed = Outcome::Failed { errno: libc::ENOSPC, message: "full".into(), op: Some("op-2".into()) };
+    mount.fake.state().outcomes.insert("op-2".into(), failed);
+    let told = "last request: failed: ENOSPC: full (op/op-2)\n";
+    assert_eq!(out("tail -n 1 snapshot", &mount.se(0)), told);
+}
+
+#[test]
+fn head_and_tail_and_their_like_read_a_control_file_whole() {
+    let Some(mount) = Mount::new("head_and_tail_and_their_like_read_a_control_file_whole", fake(1, 100))
+    else {
+        return;
+    };
+    mount.fake.state().answer = Some(done("op"));
+    out("echo x > snapshot", &mount.se(0));
+    let (usage, last) = ("snapshot: write a name\n", "last request: done (op/op)\n");
+    let whole = format!("{usage}{last}");
+    let readers = [
+        ("cat", &*whole),
+        ("tail", &whole),
+        ("tail -n 1", last),
+        ("tail -c 4", "op)\n"),
+        ("head -n 1", usage),
+    ];
+    for (reader, expected) in readers.into_iter().chain([("sed -n 2p", last), ("grep last", last)]) {
+        assert_eq!(out(&format!("{reader} snapshot"), &mount.se(0)), expected, "{reader}");
+    }
 }
 
 #[test]

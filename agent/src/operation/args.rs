@@ -197,7 +197,8 @@ pub fn size(value: &Value) -> Result<i64> {
     }
 }
 
-/// The id of an element: as it is, else the one element of that name.
+/// The id of an element: as it is, else that of the one element whose record has this name, page 83
+/// id or array's own id.
 fn element(value: &Value, server: Option<&Server>) -> Result<Value> {
     let wanted = text(value, PATH_MAX)?;
     let Some(server) = server else { return Ok(wanted.into()) };
@@ -205,15 +206,21 @@ fn element(value: &Value, server: Option<&Server>) -> Result<Value> {
     if elements.by_id.contains_key(wanted.as_str()) {
         return Ok(wanted.into());
     }
-    let from = (std::sync::Arc::from(wanted.as_str()), std::sync::Arc::from(""));
-    let mut named = elements.by_name.range(from..).take_while(|(name, _)| **name == *wanted);
-    match (named.next(), named.next()) {
-        (Some((_, id)), None) => Ok(Value::from(&**id)),
+    let wanted = Some(wanted);
+    let mut meant = elements.by_id.values().filter(|element| {
+        let record = element.record();
+        [&record.name, &record.page83_id, &record.id].contains(&&wanted)
+    });
+    let wanted = wanted.as_deref().unwrap_or_default();
+    match (meant.next(), meant.next()) {
+        (Some(element), None) => Ok(Value::from(&*element.id)),
         (Some(_), Some(_)) => {
-            Err(Error::invalid(format!("{wanted:?} is the name of several elements: give the id")))
+            let text = format!("{wanted:?} means several elements: give the name of one's directory in se/");
+            Err(Error::invalid(text))
         }
         (None, _) => {
-            Err(Error::not_found(format!("storage server {} has no element {wanted:?}", server.uuid)))
+            let (name, uuid) = (server.name(), server.uuid);
+            Err(Error::not_found(format!("storage server {name} ({uuid}) has no element {wanted:?}")))
         }
     }
 }

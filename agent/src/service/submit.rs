@@ -50,7 +50,7 @@ pub fn check(core: &Core, snapshot: &Snapshot, request: &Request) -> Result<Work
             let operation =
                 operation.ok_or_else(|| Error::not_found(format!("there is no operation {id}")))?;
             if operation.state.ended() {
-                let text = format!("the operation {id} has ended already: it {}", operation.state.as_str());
+                let text = format!("the operation {id} has ended already, as {}", operation.state.as_str());
                 return Err(Error::invalid(text));
             }
             Ok(Work {

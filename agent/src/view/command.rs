@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use fsview::{Outcome, Target as Place, Verb};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::command::{Command, FILE_CONTROL, Object, command};
 use crate::error::{Error, Kind, Result};
-use crate::inventory::{Caller, Target};
+use crate::inventory::{Caller, Operation, State, Target};
 use crate::operation::words;
 use crate::service::{Agent, Request};
 
@@ -57,13 +58,25 @@ async fn carry_out(agent: &Agent, write: fsview::Request) -> Outcome {
         return Outcome::Started { op };
     }
     match agent.wait(operation, agent.write_wait()).await {
-        Ok(result) => {
-            let message = if result.is_null() { String::new() } else { result.to_string() };
-            Outcome::Done { op: Some(op), message }
-        }
+        Ok(result) => done(&result, op),
         Err(error) if error.kind() == Kind::InProgress => Outcome::InProgress { op },
         Err(error) => failed(&error, Some(op)),
     }
+}
+
+/// What came of an operation that has ended.
+pub fn outcome(operation: &Operation) -> Option<Outcome> {
+    let op = operation.id.to_string();
+    match (operation.state, &operation.error) {
+        (State::Queued | State::Running, _) => None,
+        (_, Some(error)) => Some(failed(error, Some(op))),
+        (_, None) => Some(done(operation.result.as_ref().unwrap_or(&Value::Null), op)),
+    }
+}
+
+fn done(result: &Value, op: String) -> Outcome {
+    let message = if result.is_null() { String::new() } else { result.to_string() };
+    Outcome::Done { op: Some(op), message }
 }
 
 fn failed(error: &Error, op: Option<String>) -> Outcome {

@@ -170,6 +170,12 @@ impl Model for AgentModel {
         })
     }
 
+    fn outcome(&self, op: &str) -> Option<Outcome> {
+        let snapshot = self.agent.snapshot();
+        let operation = snapshot.operations.get(&op.parse().ok()?)?;
+        super::command::outcome(operation)
+    }
+
     fn events(&self, after: u64) -> Vec<(u64, Arc<str>)> {
         self.agent.events_since(after)
     }

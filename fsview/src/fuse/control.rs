@@ -23,6 +23,8 @@ use crate::storage::{Controls, Place};
 
 /// Every walk asks: inodes of control files are never shared, and there is nothing to invalidate.
 const NOT_CACHED: Duration = Duration::ZERO;
+/// Of a control file, in bytes.
+const SHOWN_SIZE: u64 = 4096;
 
 /// Readers of events that wait for more.
 pub type Pollers = Arc<Mutex<Vec<PollNotifier>>>;
@@ -57,10 +59,11 @@ impl ControlFs {
                 file.size = self.desk.events().size();
                 file.mtime = SystemTime::now();
             }
-            // The size makes room for a write that does not extend the file, which would take its lock; the block size makes
-            // stdio buffer as much as it ever does, 8 KiB.
+            // The size of a sysfs file: room for an ordinary write, which would take the file's lock if it extended it, and small enough for
+            // tail(1) to read what is there instead of seeking to an end that is not. The block size makes stdio buffer as much as
+            // it ever does, 8 KiB.
             Some(_) => {
-                file.size = PAYLOAD_MAX as u64;
+                file.size = SHOWN_SIZE;
                 file.blksize = PAYLOAD_MAX as u32;
             }
             None => {}

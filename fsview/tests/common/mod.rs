@@ -25,6 +25,7 @@ pub struct State {
     pub servers: BTreeMap<Arc<str>, Server>,
     pub elements: BTreeMap<(Arc<str>, Arc<str>), FakeElement>,
     pub operations: BTreeMap<Arc<str>, Operation>,
+    pub outcomes: BTreeMap<String, Outcome>,
     pub file_systems: BTreeMap<(Arc<str>, Arc<str>), Arc<str>>,
     pub events: Vec<(u64, Arc<str>)>,
     pub requests: Vec<Request>,
@@ -160,6 +161,9 @@ impl Model for Fake {
     }
     fn operation(&self, op: &str) -> Option<Operation> {
         self.state().operations.get(op).cloned()
+    }
+    fn outcome(&self, op: &str) -> Option<Outcome> {
+        self.state().outcomes.get(op).cloned()
     }
     fn events(&self, after: u64) -> Vec<(u64, Arc<str>)> {
         self.state().events.iter().filter(|(seq, _)| *seq > after).cloned().collect()
