@@ -88,6 +88,10 @@ class Scenarios(object):
         LocalFS.mount(self.ss, fs, place, "/", True, ["ro"])
         self.assertEqual(LocalFS.getFileSystemInfo(self.ss, fs)["state"], FS_STATES.MOUNTED_READONLY)
         self.assertRaises(OperationPreReqNotMetEx, LocalFS.create, self.ss, fs, "x", "File", 1)
+        LocalFS.mount(self.ss, fs, place + "2", "/", True, ["ro"])
+        self.assertRaises(InvalidValueEx, LocalFS.unmount, self.ss, fs, "", True)
+        self.assertEqual(len(LocalFS.listMountPoints(self.ss, fs)), 2)
+        LocalFS.unmount(self.ss, fs, place + "2", True)
         LocalFS.unmount(self.ss, fs, "", True)
         LocalFS.destroyFileSystem(self.ss, fs)
         self.assertEqual(LocalFS.listFileSystems(self.ss), [])
@@ -292,9 +296,12 @@ class Scenarios(object):
         self.assertEqual(LocalFS.getCurrentSnaps(self.ss, fs, record), [snap])
         for name in ("s1", "", "a/b", "a@", "x" * 65):
             self.assertRaises(InvalidValueEx, LocalFS.createSnap, self.ss, fs, record, name)
+        os.chmod(self.path("dir/f,1"), 0o640)
         clone = LocalFS.clone(self.ss, fs, record, "c")
         self.assertEqual((clone["file_path"], clone["fr_type"]), ("dir/c", "File"))
         snapclone = LocalFS.cloneFromSnap(self.ss, fs, snap, "/sc")
+        modes = [os.stat(self.path(name)).st_mode & 0o777 for name in ("dir/c", "sc")]
+        self.assertEqual(modes, [0o640, 0o600], "readable for nobody who could not read the original")
         self.assertEqual((snapclone["file_path"], snapclone["fr_type"]), ("sc", "SnapClone"))
         self.assertEqual(digest(self.path("sc")), old)
         self.assertRaises(InvalidValueEx, LocalFS.clone, self.ss, fs, record, "c")

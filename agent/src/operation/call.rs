@@ -7,6 +7,7 @@ use super::args::{self, Args};
 use super::{ability, context};
 use crate::command::Command;
 use crate::error::{Error, Kind, Result};
+use crate::inventory::model::parse_line;
 use crate::inventory::{Element, FileSystem, Server, Snapshot, Target};
 use crate::plugin::Plugin;
 use crate::plugin::api::{Method, PluginType, Source, method};
@@ -200,6 +201,9 @@ pub fn arguments(
                 .collect::<Result<Vec<_>>>()?
                 .into(),
             Source::File => file(server, target, method, arg.name, given, args)?,
+            Source::Value if method.name == "unmount" && arg.name == "mount_point" && given.is_none() => {
+                only_mount(server, target)?
+            }
             Source::Value => value(server, arg.name, given),
         };
         list.push((arg.name, argument));
@@ -248,6 +252,22 @@ fn file(
         ..File::default()
     };
     Ok(record.to_value(View::Wire))
+}
+
+/// Where the file system is mounted, for somebody who did not say; null where it is not known to be.
+fn only_mount(server: &Server, target: &Target) -> Result<Value> {
+    let Target::FileSystem(_, id) = target else { return Ok(Value::Null) };
+    let mounts = file_system(server, id)?.mounts.values();
+    let mut points: Vec<String> =
+        mounts.filter_map(|line| parse_line::<crate::record::Mount>(line).mount_point).collect();
+    points.sort();
+    match points.as_slice() {
+        [] => Ok(Value::Null),
+        [point] => Ok(point.as_str().into()),
+        several => {
+            Err(Error::invalid(format!("it is mounted on {}: say which to unmount", several.join(", "))))
+        }
+    }
 }
 
 /// A value of the request, or what stands for one that was left out.

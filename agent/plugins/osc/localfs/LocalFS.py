@@ -146,7 +146,7 @@ class LocalFS(IFileSystemPlugin):
             places = devices.mounts_of(device)
             if places:
                 raise FileSystemBusyEx("%s is mounted on %s: unmount it first" % (
-                    facts["LABEL"], ", ".join(mount["place"] for mount in places)))
+                    _label(facts), ", ".join(mount["place"] for mount in places)))
             devices.erase(device, facts["UUID"])
 
     @staticmethod
@@ -197,7 +197,11 @@ class LocalFS(IFileSystemPlugin):
         with _failing(OperationFailedEx, "unmounting file system %s" % fs_record.get("uuid")):
             device, facts = devices.find(ss_record, fs_record)
             wanted = _place(mount_point) if mount_point else None
-            for mount in reversed(devices.mounts_of(device)):
+            mounts = devices.mounts_of(device)
+            if wanted is None and len(set(mount["place"] for mount in mounts)) > 1:
+                raise InvalidValueEx("%s is mounted on %s: say which to unmount" % (
+                    _label(facts), ", ".join(mount["place"] for mount in mounts)))
+            for mount in reversed(mounts):
                 if wanted is not None and mount["place"] != wanted:
                     continue
                 try:
@@ -295,7 +299,7 @@ class LocalFS(IFileSystemPlugin):
             path = files.own(path_of(file_record))
             _shares_blocks(root)
             target = _beside(path, path_of({"file_path": clone_name}), clone_name)
-            files.duplicate(root, path, target, 0o644, "Clone")
+            files.duplicate(root, path, target, None, "Clone")
             return files.record(root, target, fs_uuid)
 
     @staticmethod
@@ -306,7 +310,7 @@ class LocalFS(IFileSystemPlugin):
             if parent is None:
                 raise InvalidValueEx("%s is not the path of a snapshot: use clone" % path)
             target = _beside(parent, path_of({"file_path": clone_name}), clone_name)
-            files.duplicate(root, path, target, 0o644, IFileSystemPlugin.SnapCloneType)
+            files.duplicate(root, path, target, 0o600, IFileSystemPlugin.SnapCloneType)
             return files.record(root, target, fs_uuid)
 
     @staticmethod
@@ -374,7 +378,7 @@ def _mounted(ss, fs, failed, what, for_writing=False):
         usable = [mount for mount in mounts if not for_writing or "ro" not in mount["options"]]
         if not usable:
             raise OperationPreReqNotMetEx("%s is %s: mount it%s first" % (
-                facts["LABEL"], "mounted read-only" if mounts else "not mounted", " for writing" if mounts else ""))
+                _label(facts), "mounted read-only" if mounts else "not mounted", " for writing" if mounts else ""))
 
         def path_of(record):
             if not isinstance(record, dict) or record.get("file_path") is None:
@@ -383,6 +387,11 @@ def _mounted(ss, fs, failed, what, for_writing=False):
                 raise MissingKeyEx("no file was given", "file_path")
             return files.relative(record["file_path"], [mount["place"] for mount in mounts])
         yield usable[0]["place"], path_of, facts["UUID"]
+
+
+def _label(facts):
+    """The name that a file system was made under."""
+    return facts["LABEL"][len(devices.PREFIX):] or facts["UUID"]
 
 
 def _record(ss, device, facts, given=None):
@@ -398,7 +407,7 @@ def _record(ss, device, facts, given=None):
     record = dict(given)
     record.update(
         ss_uuid=given.get("ss_uuid") or ss.get("uuid") or "",
-        name=given.get("name") or facts["LABEL"][len(devices.PREFIX):] or facts["UUID"],
+        name=given.get("name") or _label(facts),
         mount_options=given.get("mount_options") or [], export_opts=[], access_grp_names=[], array_path=device,
         uuid=facts["UUID"], size=size, free_sz=free, status=status, state=state,
         extra_info=given.get("extra_info") or "fstype=" + facts["TYPE"])

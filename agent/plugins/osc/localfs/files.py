@@ -255,7 +255,9 @@ def resize(root, path, size):
 
 
 def duplicate(root, source, target, mode, mark=None, make=False):
-    """A new file at `target` that shares the blocks of `source`: whole when it appears, and nothing is left if it does not."""
+    """A new file at `target` that shares the blocks of `source`: whole when it appears, and nothing is left if it does not.
+
+    It has that mode, or mode and owner of the source."""
     with opened(root, source) as fd, at(root, target, make) as place:
         new = _nameless_copy(fd, os.path.dirname(place), source, mode, mark)
         try:
@@ -273,7 +275,7 @@ def duplicate(root, source, target, mode, mark=None, make=False):
 
 def _nameless_copy(fd, place, source, mode, mark=None):
     try:
-        new = os.open(place, kernel.O_TMPFILE | os.O_RDWR, mode)
+        new = os.open(place, kernel.O_TMPFILE | os.O_RDWR, 0o600)
     except OSError as wrong:
         if wrong.errno in (errno.EOPNOTSUPP, errno.EISDIR):
             raise NoSuchOperationEx("this file system cannot make a snapshot or clone of %s" % source)
@@ -284,6 +286,10 @@ def _nameless_copy(fd, place, source, mode, mark=None):
                                     "snapshot or clone of %s" % source)
         if mark:
             kernel.set_attribute(new, TYPE_MARK, mark)
+        if mode is None:
+            status = os.fstat(fd)
+            os.fchown(new, status.st_uid, status.st_gid)
+            mode = stat.S_IMODE(status.st_mode)
         os.fchmod(new, mode)
         os.fsync(new)
     except BaseException:

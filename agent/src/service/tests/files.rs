@@ -72,6 +72,22 @@ async fn a_mount_is_there_when_the_command_has_ended() {
 }
 
 #[tokio::test]
+async fn an_unmount_without_a_mount_point_takes_the_only_one_and_never_several() {
+    let (_home, rig, ss) = with(&[]).await;
+    let second = json!({"uuid": FS, "fs_uuid": FS, "mount_point": "/mnt/second"});
+    rig.fake.when("listMountPoints", move |_| Ok(json!([mount_record("/mnt/repo"), second])));
+    rig.fake.when("unmount", |_| Ok(fs_record(2)));
+    rig.ask(Target::Server(ss), "refresh", json!({})).await.expect("refreshed");
+    let error = rig.ask(fs(ss), "unmount", json!({})).await.expect_err("there are two");
+    assert_eq!(error.kind(), Kind::InvalidValue);
+    assert!(error.message().contains("/mnt/repo, /mnt/second"), "{error}");
+    rig.fake.when("listMountPoints", |_| Ok(json!([mount_record("/mnt/repo")])));
+    rig.ask(Target::Server(ss), "refresh", json!({})).await.expect("refreshed");
+    rig.ask(fs(ss), "unmount", json!({})).await.expect("unmounted");
+    assert_eq!(rig.fake.last("unmount")["mount_point"], "/mnt/repo");
+}
+
+#[tokio::test]
 async fn a_mount_record_is_an_answer_too() {
     let (_home, rig, ss) = with(&[]).await;
     rig.fake.when("mount", |_| Ok(mount_record("/mnt/repo")));
