@@ -229,7 +229,7 @@ impl Door {
         path: &Path,
         arguments: Vec<Variant<'static>>,
     ) -> Result<Path, Failure> {
-        let caller = client.caller(&self.connection, command.changes()).await?;
+        let caller = client.caller(&self.connection, !command.open_to_readers()).await?;
         let target = match path {
             Path::Server(ss) => Target::Server(*ss),
             Path::Element(ss, id) => Target::Element(*ss, id.as_str().into()),

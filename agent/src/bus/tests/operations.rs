@@ -174,5 +174,23 @@ async fn anybody_may_read_and_only_root_and_the_group_may_change() {
     assert_eq!(it.fake.last_request().caller.uid, 65534);
     let (done, text) = nobody(&[&element, "Snapshot", "s", "x"]).await;
     assert!(!done && text.contains("only root and the group osc may"), "{text}");
+    // A refresh changes nothing either, but has the storage server list everything.
+    let path = Path::Server(SS).to_string();
+    let mut refresh = Process::new("setpriv");
+    refresh.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "busctl",
+        &address,
+        "call",
+        NAME,
+        &path,
+    ]);
+    refresh.args([&format!("{PREFIX}StorageServer"), "Refresh"]);
+    let output =
+        tokio::task::spawn_blocking(move || refresh.output()).await.expect("a task").expect("setpriv");
+    let (done, text) = (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert!(!done && text.contains("only root and the group osc may"), "{text}");
     assert_eq!(it.fake.last_request().command.name, "snap-limits");
 }
