@@ -17,7 +17,7 @@ use crate::operation::call::plugin_of;
 use crate::operation::{ability, merge};
 use crate::plugin::Plugin;
 use crate::plugin::api::PluginType;
-use crate::record::{Dict as _, StorageServer, Type};
+use crate::record::{Dict as _, StorageServer, Type, Update, View};
 
 /// The key of a registration record that is the agent's own: seconds between refreshes, 0 for never.
 const REFRESH_INTERVAL: &str = "refresh_interval";
@@ -48,20 +48,27 @@ impl Registration {
         let uuid = *record.uuid.get_or_insert_with(Uuid::new_v4);
         fill_in(&mut record);
         let registration = Registration { plugin: plugin.impl_name.clone(), record, uuid, refresh_interval };
-        registration.check_new(snapshot)?;
+        registration.known(snapshot)?;
         Ok(registration)
     }
 
-    /// Checks that neither the UUID nor the name is taken.
-    fn check_new(&self, snapshot: &Snapshot) -> Result<()> {
+    /// The storage server that this very registration made already, if one did. Neither the UUID
+    /// nor the name may be another's.
+    fn known<'a>(&self, snapshot: &'a Snapshot) -> Result<Option<&'a Server>> {
         if let Some(known) = snapshot.servers.get(&self.uuid) {
-            let text =
-                format!("the storage server {} is registered already, as {:?}", self.uuid, known.name());
+            if self.made(known) {
+                return Ok(Some(known));
+            }
+            let text = format!(
+                "the storage server {} is registered already, as {:?} and not with this plug-in and record",
+                self.uuid,
+                known.name()
+            );
             return Err(Error::new(Kind::AlreadyExists, text).with_key("uuid"));
         }
         let name = self.record.name.as_deref().unwrap_or("");
         match snapshot.servers.values().find(|server| server.name() == name) {
-            None => Ok(()),
+            None => Ok(None),
             Some(known) => {
                 let text = format!(
                     "a storage server named {name:?} is registered already ({}): choose another name",
@@ -70,6 +77,23 @@ impl Registration {
                 Err(Error::new(Kind::AlreadyExists, text).with_key("name"))
             }
         }
+    }
+
+    /// Whether `known` is what this registration makes: everything that it says, and that plug-ins do
+    /// not bring up to date, is as it says.
+    fn made(&self, known: &Server) -> bool {
+        let same_interval = self.refresh_interval.is_none_or(|own| known.refresh_interval == Some(own));
+        let wire = |record: &StorageServer| record.to_value(View::Wire);
+        let (own, theirs) = (wire(&self.record), wire(&known.record));
+        let updated = |key: &str| {
+            crate::record::index_of::<StorageServer>(key)
+                .is_some_and(|index| StorageServer::FIELDS[index].update == Update::Yes)
+        };
+        let mut fields = own.as_object().into_iter().flatten();
+        known.plugin == self.plugin
+            && same_interval
+            // The access groups are those that the storage server has.
+            && fields.all(|(key, own)| updated(key) || key == "access_grps" || says(&theirs[key], own))
     }
 
     /// What registrations of the same storage server take turns over.
@@ -84,7 +108,12 @@ impl Registration {
     /// What the plug-in or the store says; nothing is registered then.
     pub async fn carry_out(self, core: &Arc<Core>, errand: &Errand) -> Result<Value> {
         let snapshot = core.inventory.snapshot();
-        self.check_new(&snapshot)?;
+        if let Some(known) = self.known(&snapshot)? {
+            tracing::info!(operation = %errand.id, server = %known.uuid, "registered already, and just so");
+            let mut told = told(known);
+            told["existed"] = true.into();
+            return Ok(told);
+        }
         let plugin = plugin_of(&snapshot, &self.plugin)?;
         let mut server = self.server(core, plugin)?;
         check_storage_name(core, &server, plugin, errand).await?;
@@ -102,11 +131,7 @@ impl Registration {
         server.state.refreshed = Some(SystemTime::now());
         check_storage_name(core, &server, plugin, errand).await?;
         core.store.register(draft::row(&server)).await?;
-        let result = json!({
-            "uuid": server.uuid.to_string(), "path": format!("/ss/{}", server.uuid), "name": server.name(),
-            "elements": server.elements.by_id.len(), "file_systems": server.file_systems.len(),
-            "record": merge::public(&*server.record),
-        });
+        let result = told(&server);
         let uuid = server.uuid;
         let desk = Arc::new(Desk::new(core, uuid));
         *lock(&desk.seen) = survey.seen;
@@ -137,6 +162,31 @@ impl Registration {
             elements: Arc::default(),
             file_systems: Arc::new(BTreeMap::new()),
         })
+    }
+}
+
+/// The result of a registration.
+fn told(server: &Server) -> Value {
+    json!({
+        "uuid": server.uuid.to_string(), "path": format!("/ss/{}", server.uuid), "name": server.name(),
+        "elements": server.elements.by_id.len(), "file_systems": server.file_systems.len(),
+        "record": merge::public(&*server.record),
+    })
+}
+
+/// Whether `known` holds all that `given` says; what is empty says nothing.
+fn says(known: &Value, given: &Value) -> bool {
+    match (known, given) {
+        (_, Value::Null) => true,
+        (_, Value::String(text)) if text.is_empty() => true,
+        (_, Value::Array(items)) if items.is_empty() => true,
+        (Value::Array(known), Value::Array(given)) => {
+            known.len() == given.len() && known.iter().zip(given).all(|(known, given)| says(known, given))
+        }
+        (Value::Object(known), Value::Object(given)) => {
+            given.iter().all(|(key, given)| says(known.get(key).unwrap_or(&Value::Null), given))
+        }
+        (known, given) => known == given,
     }
 }
 

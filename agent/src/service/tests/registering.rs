@@ -54,6 +54,34 @@ async fn a_name_or_uuid_is_registered_once() {
 }
 
 #[tokio::test]
+async fn the_same_registration_again_says_that_the_server_is_there() {
+    let home = home();
+    let rig = Rig::start(home.path(), &Fake::with([]), &[]).await;
+    let uuid = "0d9c3a52-4a51-4f25-8a4c-6e1f2b9d7c11";
+    let record = json!({
+        "name": "box", "storage_type": "SAN", "uuid": uuid, "admin_host": "h", "admin_passwd": "one", "extra_info": "x",
+    });
+    let ask = async |record: &Value| {
+        rig.ask(Target::Manager, "register", json!({"plugin": PLUGIN, "record": record})).await
+    };
+    let first = ask(&record).await.expect("registered");
+    assert_eq!(first.get("existed"), None);
+    let before = rig.fake.calls.lock().unwrap().len();
+    let again = ask(&record).await.expect("registered already");
+    assert_eq!((&again["uuid"], &again["existed"]), (&json!(uuid), &json!(true)));
+    assert_eq!(rig.fake.calls.lock().unwrap().len(), before, "the plug-in was asked again");
+    assert_eq!(rig.agent.snapshot().servers.len(), 1);
+    for (key, value) in
+        [("name", "other"), ("admin_host", "other"), ("admin_passwd", "other"), ("extra_info", "other")]
+    {
+        let mut other = record.clone();
+        other[key] = value.into();
+        let error = ask(&other).await.expect_err(key);
+        assert_eq!((error.kind(), error.key()), (Kind::AlreadyExists, Some("uuid")), "{key}");
+    }
+}
+
+#[tokio::test]
 async fn two_registrations_of_one_server_at_once_make_one() {
     let home = home();
     let rig = Rig::start(home.path(), &Fake::with([]), &[]).await;
