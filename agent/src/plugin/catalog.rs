@@ -120,7 +120,7 @@ impl Catalog {
             version = package.version,
             "announced"
         );
-        let known = || self.shared.packages.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = &self.shared.packages;
         if !self.dirs.iter().any(|known| dir.starts_with(known)) {
             tracing::warn!(plugin = module, dir = %dir.display(), "announced where no plug-in is looked for");
         }
@@ -128,9 +128,9 @@ impl Catalog {
         let others = |name: &str| name != module;
         match action {
             // It is the files that go, and that tell; until then the module serves.
-            Action::Erase => drop(known().remove(&module)),
+            Action::Erase => known.forget(&module),
             Action::Install => {
-                known().insert(module.clone(), package.clone());
+                known.hear(&module, package.clone());
                 let doubtful = self.all().iter().any(|known| known.name == module && known.doubts(&package));
                 self.rescan(others, |_| doubtful).await;
             }

@@ -1,13 +1,11 @@
 //! Keeps a module's worker in step with its files: loads, replaces, restarts and retires it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::announcement::Package;
 use super::load::{Shared, describe, start, unknown};
 use super::module::{Module, Phase, State, Want};
 use super::scan::Source;
@@ -133,7 +131,7 @@ impl Keeper {
         mut ready: Ready,
         source: &Source,
     ) -> Result<(Arc<Worker>, Ready), String> {
-        let package = self.packages().get(&self.module.name).cloned();
+        let package = self.shared.packages.package(&self.module.name, source.fingerprint);
         ready.hold_to_versions(&self.module.name, package.as_ref());
         // The announcement may come when what it rules out serves already.
         let itself = ready.refused && self.fingerprint == Some(source.fingerprint);
@@ -219,14 +217,10 @@ impl Keeper {
         });
     }
 
-    fn packages(&self) -> MutexGuard<'_, BTreeMap<String, Package>> {
-        self.shared.packages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The module is not installed any more.
     fn leave(&mut self, revision: u64) {
         self.retry = None;
-        self.packages().remove(&self.module.name);
+        self.shared.packages.forget(&self.module.name);
         if let Some((worker, _)) = self.worker.take() {
             worker.retire();
         }

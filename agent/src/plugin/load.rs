@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::announcement::Package;
+use super::announced::Announced;
 use super::api::PluginType;
 use super::interpreter::Interpreters;
 use super::scan::Source;
@@ -31,7 +31,7 @@ pub struct Shared {
     /// Interpreters by module, from the configuration.
     pub configured: BTreeMap<String, PathBuf>,
     /// The packages that modules came with, as far as they were announced.
-    pub packages: Mutex<BTreeMap<String, Package>>,
+    pub packages: Announced,
     /// Where everything is told.
     pub events: mpsc::UnboundedSender<Event>,
     /// The runtime's end.

@@ -1,5 +1,6 @@
 //! Vendors' plug-ins: what is installed, and the calls into them.
 
+mod announced;
 pub mod announcement;
 pub mod api;
 mod assets;
@@ -123,7 +124,7 @@ impl Runtime {
             import_deadline: config.import_deadline,
             imports: Semaphore::new(load::IMPORTS),
             configured: config.interpreters.clone(),
-            packages: Mutex::default(),
+            packages: announced::Announced::open(&config.state_dir),
             events,
             stop: CancellationToken::new(),
             workers: Mutex::default(),

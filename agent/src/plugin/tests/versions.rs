@@ -10,6 +10,13 @@ impl Rig {
         let words = [action, "osc-acme-rig", version, &dir, "acme", "rig"].map(str::to_owned);
         self.runtime.announce(Announcement::parse(&words).unwrap()).await;
     }
+
+    async fn restart(&mut self) {
+        self.runtime.shutdown().await;
+        let (send, events) = mpsc::unbounded_channel();
+        self.runtime = Runtime::start(&self.config, send).await.unwrap();
+        self.events = events;
+    }
 }
 
 #[tokio::test]
@@ -33,6 +40,28 @@ async fn a_plug_in_whose_version_is_not_its_packages_is_refused_with_both_named(
         &format!("{RIG}def who(ss): return 2\n").replace("\"1.0\"", "\"1.1\""),
     );
     rig.announce("install", "1.1-3").await;
+    rig.until_usable().await;
+    assert_eq!(rig.act("who").await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_refused_version_is_refused_after_a_restart_too() {
+    let mut rig = Setup::with("def who(ss): return 1\n").start().await;
+    rig.until_usable().await;
+    rig.announce("install", "1.1-3").await;
+    rig.until_error(IMPL).await;
+    rig.restart().await;
+    let error = rig.until_error(IMPL).await;
+    assert!(error.contains("plugin_version 1.0,") && error.contains("1.1-3"), "{error}");
+
+    // What was changed while nobody listened is another matter.
+    rig.runtime.shutdown().await;
+    write(
+        &rig.dir,
+        "acme/rig/Rig.py",
+        &format!("{RIG}def who(ss): return 2\n").replace("\"1.0\"", "\"1.2\""),
+    );
+    rig.restart().await;
     rig.until_usable().await;
     assert_eq!(rig.act("who").await.unwrap(), 2);
 }
