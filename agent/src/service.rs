@@ -2,6 +2,7 @@
 //! nothing else.
 
 mod apply;
+mod beforehand;
 mod core;
 mod desk;
 mod execute;

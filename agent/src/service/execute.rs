@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Request;
 use super::core::{Core, Errand};
 use super::desk::Desk;
-use super::{apply, follow, refresh, register};
+use super::{apply, beforehand, follow, refresh, register};
 use crate::command::{Command, Object};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::{Server, Snapshot, Target};
@@ -68,6 +68,7 @@ async fn call(
     let server = server_of(snapshot, target)?;
     // What waited may find things changed.
     ability::check(server, method, Known::of(server, command, target)?.subject())?;
+    beforehand::check(core, snapshot, server, method, target, args, errand).await?;
     let arguments = arguments(method, command, snapshot, target, args)?;
     let wanted = match method.answer {
         Answer::NewElement | Answer::NewFileSystem if command.name == "create" => {
