@@ -31,7 +31,10 @@ pub async fn finish(client: &Client, path: &str, wait: &Wait, doing: &str, json:
     let until = wait.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let bar = bar(doing);
     let outcome = tokio::select! {
-        outcome = slices(client, path, &id, until, &bar) => outcome,
+        outcome = slices(client, path, &id, until, &bar) => match outcome {
+            Err(failure) if json => Err(in_parts(client, path, &id, failure).await),
+            outcome => outcome,
+        },
         Ok(()) = tokio::signal::ctrl_c() => Err(goes_on(&id, "you stopped waiting")),
     };
     bar.finish_and_clear();
@@ -68,6 +71,18 @@ async fn slices(
                 return Err(Failure { hint, ..Failure::of_operation(failure.error) });
             }
         }
+    }
+}
+
+/// The failure of an operation with its plug-in, method and key apart, which D-Bus says in one text.
+async fn in_parts(client: &Client, path: &str, id: &str, failure: Failure) -> Failure {
+    let Ok(record) = client.property(path, "Operation", "Record").await else { return failure };
+    match record.get("error").filter(|error| error.is_object()) {
+        Some(error) => {
+            let error = Error::from_json(error).of_operation(id.parse().unwrap_or_default());
+            Failure { error, ..failure }
+        }
+        None => failure,
     }
 }
 
