@@ -1,8 +1,10 @@
 //! End to end: everything real, from the plug-in's process to the kernel and the message bus.
 
+mod contract;
 mod dbus;
 mod misfits;
 mod packages;
+mod puppet;
 mod restart;
 mod start;
 mod tree;
@@ -10,10 +12,17 @@ mod tree;
 use libtest_mimic::Arguments;
 
 fn main() -> std::process::ExitCode {
-    let tests =
-        [dbus::tests(), misfits::tests(), packages::tests(), restart::tests(), start::tests(), tree::tests()]
-            .into_iter()
-            .flatten()
-            .collect();
+    let tests = [
+        contract::tests(),
+        dbus::tests(),
+        misfits::tests(),
+        packages::tests(),
+        restart::tests(),
+        start::tests(),
+        tree::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
