@@ -57,7 +57,6 @@ pub async fn run(worker: &Arc<Worker>, job: Job<'_>, permit: OwnedSemaphorePermi
         Ok(stream) => stream,
         Err(error) => return not_begun(error),
     };
-    // From here to the greeting the worker forks; what can be prepared is prepared meanwhile.
     let number = CALLS.fetch_add(1, Ordering::Relaxed);
     let tmpdir = job.tmp.join(format!("{}-{number}", job.call.id.simple()));
     // The state directory's path is the agent's own and is text in all but the strangest setups.
@@ -78,25 +77,27 @@ pub async fn run(worker: &Arc<Worker>, job: Job<'_>, permit: OwnedSemaphorePermi
         tmpdir: &tmpdir_text,
         limits: job.limits.into(),
     };
-    let line = frame.to_line();
+    let line = match frame.to_line() {
+        Ok(line) => line,
+        Err(error) => return Outcome::Ended(Err(Error::internal("the call cannot be written", error))),
+    };
     job.call.args.iter().for_each(|(_, value)| worker.redactor.learn(value));
     let mut talk =
         Talk { stream, lines: Lines::default(), child, received: 0, exited: false, limits: job.limits };
-    match talk.greeting().await.map(|pid| talk.child.adopt(pid)) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return not_begun(error),
+    // Its process greets before it reads: what was sent before a greeting that never came never began.
+    // One that ends early is found out by what it said.
+    let _ = talk.stream.write_all(&line).await;
+    drop(line);
+    let pid = match talk.greeting().await {
+        Ok(pid) => pid,
         Err(outcome) => return outcome,
-    }
-    job.call.args.iter_mut().for_each(|(_, value)| redact::wipe(value));
-    let result = match line {
-        Ok(line) => {
-            // A process that ends early is found out by what it said.
-            let _ = talk.stream.write_all(&line).await;
-            drop(line);
-            talk.answer(worker, job.impl_name, job.call, job.cache, job.item).await
-        }
-        Err(error) => Err(Error::internal("the call cannot be written", error)),
     };
+    job.call.args.iter_mut().for_each(|(_, value)| redact::wipe(value));
+    if let Err(error) = talk.child.adopt(pid) {
+        let text = format!("the plug-in's process cannot be watched, so it was ended: {error}");
+        return Outcome::Ended(Err(Error::new(Kind::WorkerDied, text)));
+    }
+    let result = talk.answer(worker, job.impl_name, job.call, job.cache, job.item).await;
     if !result.as_ref().is_err_and(|error| error.kind() == Kind::PluginFault) {
         // After a fault it may be anywhere; nobody waits for it then.
         talk.child.has_answered();

@@ -44,13 +44,24 @@ impl Child {
         Ok(Child { pid: 0, exit: None, tmpdir, answered: false, permit, worker })
     }
 
-    /// Takes hold of the process.
+    /// Takes hold of the process. It may have answered and ended already: then there is nothing to hold.
     ///
     /// # Errors
-    /// When it is gone already.
+    /// When no descriptor is left to watch it with; it is killed then.
     pub fn adopt(&mut self, pid: i32) -> io::Result<()> {
-        self.exit = Some(spawn::watch_exit(Arc::new(spawn::pidfd_open(pid)?))?);
         self.pid = pid;
+        let watched = spawn::pidfd_open(pid).and_then(|fd| spawn::watch_exit(Arc::new(fd)));
+        match watched {
+            Ok(exit) => self.exit = Some(exit),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+            Err(error) => {
+                if self.worker.is_parent_of(pid) {
+                    // SAFETY: two numbers.
+                    unsafe { libc::kill(pid, libc::SIGKILL) };
+                }
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -85,8 +96,11 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         let Some(exit) = self.exit.take() else {
-            // It never came, so it left nothing.
-            let _ = std::fs::remove_dir(&self.tmpdir);
+            // It never came, or has gone; only in the second case can it have left something.
+            let kept = std::fs::remove_dir(&self.tmpdir).is_err() && self.pid != 0;
+            if let (true, Ok(runtime)) = (kept, tokio::runtime::Handle::try_current()) {
+                runtime.spawn(tidy(std::mem::take(&mut self.tmpdir)));
+            }
             return;
         };
         // Should the process have ended and its number be another's by the time it was adopted, then
