@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod error;
 pub mod inventory;
+mod memory;
 pub mod operation;
 pub mod plugin;
 pub mod record;

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     keep_secrets_in();
+    share_memory();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -90,6 +91,12 @@ fn keep_secrets_in() {
         warn!("core dumps could not be turned off: {errno}");
     }
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+}
+
+/// A heap for each thread, as glibc has it, keeps what others could use.
+fn share_memory() {
+    // SAFETY: two numbers, and no other thread allocates yet.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };
 }
 
 async fn run(args: Args) -> agent::Result<()> {

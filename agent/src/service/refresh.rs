@@ -94,11 +94,6 @@ fn publish(core: &Core, desk: &Desk, asked: &Server, survey: Survey, moment: u64
             }
         }
     });
-    // The lists are gone; give back what held them, or thousands of elements keep it for nothing.
-    if seen.len() > 1000 {
-        // SAFETY: malloc_trim only gives free memory back to the kernel.
-        unsafe { libc::malloc_trim(0) };
-    }
     seen
 }
 
@@ -257,6 +252,10 @@ async fn list(
             method,
             [Problem { field: "se_record".into(), text: error.message().to_owned() }],
         );
+    }
+    if seen.len() > 1000 {
+        // The answer's text and what was parsed of it are of use to nobody.
+        crate::memory::give_back_soon();
     }
     Ok((found, seen))
 }
