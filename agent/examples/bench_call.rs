@@ -3,7 +3,8 @@
 //!
 //!     cargo run --release -p agent --example bench_call [-- CALLS [PYTHON]…]
 //!
-//! Prints one line for each interpreter: p50 and p99 of both in milliseconds, and their ratio.
+//! Prints rows of a Markdown table for each interpreter. As the method itself takes next to nothing,
+//! what is measured is what a call takes over what its method does.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,6 +17,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+/// Between the end of a call and the next. Without any, the process for the next is not at hand yet.
+const PAUSES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(5)];
 
 const IMPL: &str = "bench.noop.Noop.Noop";
 
@@ -62,11 +66,10 @@ fn main() {
     }
     // As the daemon has it.
     let runtime = tokio::runtime::Runtime::new().expect("a tokio runtime");
-    println!("{calls} calls of a method that does nothing, one after the other; milliseconds");
     println!(
-        "{:<40} {:>10} {:>10} {:>10} {:>10} {:>10}",
-        "interpreter", "fork p50", "fork p99", "fresh p50", "fresh p99", "ratio p50"
+        "| a call of a method that does nothing | measured, p50 (p99) | against, p50 (p99) | ratio | wanted |"
     );
+    println!("| --- | --- | --- | --- | --- |");
     for python in pythons {
         // A task of the runtime, as the daemon's calls are.
         let measuring = runtime.spawn(async move { measure(&python, calls).await });
@@ -99,30 +102,50 @@ async fn measure(python: &Path, calls: usize) {
         "uuid": Uuid::now_v7().to_string(), "name": "array", "vendor": "bench", "passwd": "secret",
         "access_host": "array.example", "storage_id": ["a", "b"], "extra_info": "k=v",
     });
-    let (mut forked, mut fresh) = (Vec::new(), Vec::new());
+    let mut fresh = Vec::new();
+    let mut forked = PAUSES.map(|_| Vec::new());
+    // The first ones find nothing warm.
     for number in 0..calls + 20 {
-        let begun = Instant::now();
-        call(&runtime, &ss_record).await;
-        // The first ones find nothing warm, and the interpreter's start is measured ten times less:
-        // it takes that much longer.
-        if number >= 20 {
-            forked.push(begun.elapsed());
-            if number % 10 == 0 {
+        for (pause, times) in PAUSES.into_iter().zip(&mut forked) {
+            // Twice, so that the one measured follows one of its own kind.
+            for warm in [true, false] {
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
                 let begun = Instant::now();
-                start_and_call(python, &home.join("plugins/bench"), &ss_record);
-                fresh.push(begun.elapsed());
+                call(&runtime, &ss_record).await;
+                if !warm && number >= 20 {
+                    times.push(begun.elapsed());
+                }
             }
         }
+        // It takes that much longer.
+        if number % 10 == 0 {
+            let begun = Instant::now();
+            start_and_call(python, &home.join("plugins/bench"), &ss_record);
+            fresh.push(begun.elapsed());
+        }
     }
+    let plugins = runtime.plugins();
+    let interpreter = plugins
+        .iter()
+        .find(|plugin| plugin.impl_name == IMPL)
+        .and_then(|plugin| plugin.status.interpreter.clone());
     runtime.shutdown().await;
     std::fs::remove_dir_all(&home).expect("the directory goes");
-    let [fork_50, fresh_50] = [&mut forked, &mut fresh].map(|times| percentile(times, 50));
-    let [fork_99, fresh_99] = [&mut forked, &mut fresh].map(|times| percentile(times, 99));
-    println!(
-        "{:<40} {fork_50:>10.2} {fork_99:>10.2} {fresh_50:>10.2} {fresh_99:>10.2} {:>9.1}x",
-        python.display(),
-        fresh_50 / fork_50
-    );
+    // Its version; the path is this machine's own.
+    let own = interpreter.as_deref().and_then(|text| text.split(" (").next()).unwrap_or("an interpreter");
+    let [fresh_50, fresh_99] = [50, 99].map(|percent| percentile(&mut fresh, percent));
+    for (pause, mut times) in PAUSES.into_iter().zip(forked) {
+        let [p50, p99] = [50, 99].map(|percent| percentile(&mut times, percent));
+        let apart =
+            if pause.is_zero() { "back to back".into() } else { format!("{} ms apart", pause.as_millis()) };
+        println!(
+            "| {own}, {apart} | {p50:.2} ms ({p99:.1}) \
+             | a fresh interpreter for each {fresh_50:.1} ms ({fresh_99:.1}) | {:.3} | ≤ 2 ms |",
+            p50 / fresh_50
+        );
+    }
 }
 
 async fn call(runtime: &Runtime, ss_record: &Value) {

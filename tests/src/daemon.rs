@@ -22,6 +22,7 @@ pub struct Agent {
     plugin_dirs: Vec<PathBuf>,
     config: String,
     environment: Vec<(String, String)>,
+    log: &'static str,
 }
 
 impl Agent {
@@ -39,6 +40,7 @@ impl Agent {
             plugin_dirs: vec![plugins],
             config: String::new(),
             environment: Vec::new(),
+            log: "debug",
         }
     }
 
@@ -63,6 +65,11 @@ impl Agent {
     /// Adds lines to the configuration file.
     pub fn configure(&mut self, lines: &str) {
         self.config.push_str(lines);
+    }
+
+    /// Has it log no more than it does in service: telling of every request takes longer than answering it.
+    pub fn log_as_in_service(&mut self) {
+        self.log = "info";
     }
 
     /// Sets a variable of the daemon's environment.
@@ -107,7 +114,7 @@ impl Agent {
         let mut command = Command::new(program("oscd"));
         command.arg("--mountpoint").arg(self.root()).arg("--state-dir").arg(self.state());
         command.arg("--bus").arg(self.bus.as_ref().map_or("none", |bus| bus.address.as_str()));
-        command.arg("--config").arg(config).args(["--log", "debug"]);
+        command.arg("--config").arg(config).args(["--log", self.log]);
         for dir in &self.plugin_dirs {
             command.arg("--plugin-dir").arg(dir);
         }

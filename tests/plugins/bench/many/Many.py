@@ -1,4 +1,4 @@
-"""Lists `count` made-up elements of about 1 KiB; `changes` names a file with how often element 0 has changed.
+"""Lists `count` made-up elements of about 1 KiB; `changes` names a file with lines of a version and how many elements have it; later lines count.
 
 `hang` names a file: while it exists, listing never ends. A snapshot takes `snap_seconds`.
 """
@@ -60,11 +60,13 @@ class Many(IStorageArrayPlugin):
         told = settings(ss_record)
         while told.get("hang") and os.path.exists(told["hang"]):
             time.sleep(0.1)
-        version = 0
+        versions = [0] * int(told["count"])
         if told.get("changes") and os.path.exists(told["changes"]):
             with open(told["changes"]) as file:
-                version = int(file.read() or 0)
-        return [Many.element(ss_record, index, version if index == 0 else 0) for index in range(int(told["count"]))]
+                for line in file:
+                    version, changed = [int(word) for word in line.split()]
+                    versions[:changed] = [version] * changed
+        return [Many.element(ss_record, index, version) for index, version in enumerate(versions)]
 
     @staticmethod
     def element(ss_record, index, version):
