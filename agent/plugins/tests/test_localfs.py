@@ -64,6 +64,15 @@ class Scenarios(object):
 
     # File systems
 
+    def test_a_name_that_the_label_does_not_hold_whole_is_never_answered_in_part(self):
+        for name in ("a name", "n" * 20 + "/"):
+            fs = LocalFS.createFileSystem(self.ss, dict(self.wanted, name=name))
+            self.assertEqual(fs["name"], name)
+            listed, = LocalFS.listFileSystems(self.ss)
+            self.assertEqual((listed["uuid"], listed.get("name")), (fs["uuid"], None))
+            self.assertEqual(LocalFS.getFileSystemInfo(self.ss, fs)["name"], name)
+            LocalFS.destroyFileSystem(self.ss, fs)
+
     def test_a_file_system_is_made_listed_mounted_and_destroyed(self):
         fs = self.made(mounted=False)
         self.assertEqual((fs["uuid"], fs["name"], fs["state"]), (self.wanted["uuid"], "scratch", FS_STATES.UNMOUNTED))
@@ -72,8 +81,10 @@ class Scenarios(object):
         listed, = LocalFS.listFileSystems(self.ss)
         self.assertEqual((listed["uuid"], listed["name"]), (fs["uuid"], "scratch"))
         for key, kind in dict(ss_uuid=str, name=str, mount_options=list, export_opts=list, uuid=str, size=int, free_sz=int,
-                              status=str, state=int, access_grp_names=list, extra_info=str, array_path=str).items():
+                              status=str, state=int, access_grp_names=list, array_path=str).items():
             self.assertIsInstance(listed[key], (kind, int) if kind is int else kind, key)
+        # It is not the plug-in's to set.
+        self.assertNotIn("extra_info", listed)
         place = os.path.join(self.bench.place(), "made", "by mount")
         mounted = LocalFS.mount(self.ss, fs, place, "", True, ["noatime"])
         self.assertEqual((mounted["state"], mounted["size"]), (FS_STATES.MOUNTED, SIZE[self.kind]))

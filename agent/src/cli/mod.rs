@@ -4,6 +4,7 @@
 //! end; `words`, `objects` and `view` are the pure parts in between.
 
 pub mod args;
+mod check;
 mod client;
 mod commands;
 mod doctor;

@@ -103,6 +103,21 @@ fn is_whole(assets: &Path) -> bool {
     files().all(|(path, file)| fs::read(assets.join(path)).is_ok_and(|found| found == *file.data))
 }
 
+/// Writes the SDK into a directory.
+///
+/// # Errors
+/// When a file cannot be made.
+pub fn unpack_sdk(into: &Path) -> io::Result<()> {
+    for name in Sdk::iter() {
+        let Some(file) = Sdk::get(&name) else { continue };
+        let path = into.join(&*name);
+        // Every path is below `into`, so there is a parent.
+        path.parent().map_or(Ok(()), make)?;
+        fs::write(&path, &file.data)?;
+    }
+    Ok(())
+}
+
 fn unpack(new: &Path, assets: &Path) -> io::Result<()> {
     make(&new.join("sdk"))?;
     make(&new.join("plugins"))?;

@@ -153,7 +153,7 @@ impl Keeper {
     }
 
     fn serve(&mut self, worker: Arc<Worker>, ready: Ready, source: &Source, revision: u64) {
-        let mut plugins = describe(&self.module.name, &worker, ready);
+        let mut plugins = describe(&self.module.name, &worker, source, ready);
         for dir in &source.shadowed {
             let text = format!(
                 "{} is also installed in {}, which is not used: {} comes first",

@@ -94,8 +94,9 @@ pub async fn start(name: &str, shared: &Shared, source: &Source) -> Result<(Arc<
 }
 
 /// The classes of a module as everybody sees them.
-pub fn describe(module: &str, worker: &Worker, ready: Ready) -> Vec<Plugin> {
+pub fn describe(module: &str, worker: &Worker, source: &Source, ready: Ready) -> Vec<Plugin> {
     let interpreter = Some(worker.interpreter.to_string());
+    let directory = Some(source.dir.display().to_string());
     let classes = ready.classes.into_iter().map(|class| {
         let fatal = class.fatal().map(str::to_owned);
         Plugin {
@@ -104,6 +105,7 @@ pub fn describe(module: &str, worker: &Worker, ready: Ready) -> Vec<Plugin> {
             status: PluginStatus {
                 usable: fatal.is_none(),
                 interpreter: interpreter.clone(),
+                directory: directory.clone(),
                 error: fatal,
                 problems: class.problems.into_iter().filter(|p| !p.fatal).map(|p| p.text).collect(),
             },
@@ -121,6 +123,7 @@ pub fn describe(module: &str, worker: &Worker, ready: Ready) -> Vec<Plugin> {
         let mut plugin = unknown(module);
         plugin.plugin_type = broken.plugin_type.as_deref().and_then(PluginType::from_name);
         plugin.status.interpreter = interpreter.clone();
+        plugin.status.directory = directory.clone();
         plugin.status.error = Some(format!("{}: {}: {}", broken.impl_name, broken.class, broken.message));
         plugin.impl_name = broken.impl_name;
         plugin

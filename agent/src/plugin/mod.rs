@@ -3,11 +3,11 @@
 mod announced;
 pub mod announcement;
 pub mod api;
-mod assets;
+pub(crate) mod assets;
 mod cache;
 mod catalog;
 mod contract;
-mod interpreter;
+pub(crate) mod interpreter;
 mod keeper;
 mod load;
 mod model;

@@ -33,6 +33,8 @@ pub struct PluginStatus {
     pub usable: bool,
     /// The interpreter and its version, once one was found.
     pub interpreter: Option<String>,
+    /// The plug-in directory that its module is in.
+    pub directory: Option<String>,
     /// Why it is not usable, or why a newer version of it is not used.
     pub error: Option<String>,
     /// What breaks the contract without making it unusable, each said once.
@@ -51,6 +53,7 @@ impl Plugin {
             "impl_name": self.impl_name, "module": self.module,
             "plugin_type": self.plugin_type.map(PluginType::as_str),
             "usable": self.status.usable, "interpreter": self.status.interpreter,
+            "directory": self.status.directory,
             "error": self.status.error, "problems": self.status.problems,
         })
         .to_string()

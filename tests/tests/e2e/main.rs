@@ -1,5 +1,6 @@
 //! End to end: everything real, from the plug-in's process to the kernel and the message bus.
 
+mod check;
 mod contract;
 mod dbus;
 mod misfits;
@@ -13,6 +14,7 @@ use libtest_mimic::Arguments;
 
 fn main() -> std::process::ExitCode {
     let tests = [
+        check::tests(),
         contract::tests(),
         dbus::tests(),
         misfits::tests(),

@@ -390,7 +390,7 @@ def _mounted(ss, fs, failed, what, for_writing=False):
 
 
 def _label(facts):
-    """The name that a file system was made under."""
+    """The name that a file system was made under, as far as its label holds it."""
     return facts["LABEL"][len(devices.PREFIX):] or facts["UUID"]
 
 
@@ -407,10 +407,12 @@ def _record(ss, device, facts, given=None):
     record = dict(given)
     record.update(
         ss_uuid=given.get("ss_uuid") or ss.get("uuid") or "",
-        name=given.get("name") or _label(facts),
         mount_options=given.get("mount_options") or [], export_opts=[], access_grp_names=[], array_path=device,
-        uuid=facts["UUID"], size=size, free_sz=free, status=status, state=state,
-        extra_info=given.get("extra_info") or "fstype=" + facts["TYPE"])
+        uuid=facts["UUID"], size=size, free_sz=free, status=status, state=state)
+    # Both are the administrator's: a name that the label does not hold whole is left for the agent to remember.
+    name = given.get("name") or devices.name_in(facts["LABEL"])
+    if name:
+        record["name"] = name
     for transient in ("async_handle", "async_progress"):
         record.pop(transient, None)
     return record

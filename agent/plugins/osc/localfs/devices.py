@@ -21,6 +21,7 @@ from OSCPlugin import (
 from . import kernel
 
 PREFIX = "osc-"
+PARTLY = "~"  # ends a label that does not hold the whole name
 MIB = 1 << 20
 KINDS = {
     # what makes it, Debian's package, label's bytes, least size, how it is labelled and grown, whether files share blocks
@@ -331,9 +332,16 @@ def erase(device, uuid):
 
 
 def label_for(name, uuid, kind):
-    """The label that marks a file system as ours and shows as much of its name as fits."""
+    """The label that marks a file system as ours and holds its name, or as much as fits and then PARTLY."""
     word = re.sub(r"[^A-Za-z0-9._-]", "_", name or "") or uuid[:8]
-    return (PREFIX + word)[:KINDS[kind]["label_bytes"]]
+    whole, room = PREFIX + word, KINDS[kind]["label_bytes"]
+    return whole if len(whole) <= room and word == (name or word) else whole[:room - len(PARTLY)] + PARTLY
+
+
+def name_in(label):
+    """The name that a label holds whole, else None: what is only a part of a name is none."""
+    name = label[len(PREFIX):]
+    return None if not name or name.endswith(PARTLY) else name
 
 
 def _list(folder):

@@ -1,6 +1,6 @@
 //! What each command does.
 
-mod act;
+pub(super) mod act;
 pub mod announce;
 mod call;
 mod events;
@@ -13,7 +13,8 @@ mod thing;
 
 use serde_json::Value;
 
-use super::args::Command;
+use super::args::{Command, Plugin};
+use super::check;
 use super::client::Client;
 use super::doctor;
 use super::failure::Outcome;
@@ -58,7 +59,8 @@ pub async fn run(bus: String, output: Output, command: Command) -> Outcome<u8> {
         Command::Announce { words } => announce::run(&bus, words).await,
         Command::Status => status::run(&bus, output).await?,
         Command::Events { follow, since } => events::run(&bus, output, follow, since).await?,
-        Command::Plugin(command) => return plugin::run(&Session::open(&bus, output).await?, command).await,
+        Command::Plugin(Plugin::Check(args)) => return check::run(&bus, output, &args).await,
+        Command::Plugin(command) => plugin::run(&Session::open(&bus, output).await?, command).await?,
         Command::Server(command) => server::run(&bus, output, command).await?,
         Command::Element(command) => thing::element(&bus, output, command).await?,
         Command::Fs(command) => thing::file_system(&bus, output, command).await?,

@@ -1,4 +1,4 @@
-//! `oscctl plugin …`: what is installed, and what is wrong with it.
+//! `oscctl plugin …`: what is installed.
 
 use serde_json::{Value, json};
 
@@ -6,26 +6,26 @@ use super::Session;
 use super::server::abilities;
 use crate::cli::args::Plugin;
 use crate::cli::client::ROOT;
-use crate::cli::failure::{Outcome, REFUSED};
+use crate::cli::failure::Outcome;
 use crate::cli::objects::{Entry, find};
 use crate::cli::view;
 
-/// Carries out a `plugin` command; returns the exit status.
+/// Carries out a `plugin` command; `check` has a module of its own.
 ///
 /// # Errors
 /// Why it could not be done.
-pub async fn run(session: &Session, command: Plugin) -> Outcome<u8> {
+pub async fn run(session: &Session, command: Plugin) -> Outcome {
     let plugins = || async { Ok(session.client.root().await?.plugins) };
     match command {
         Plugin::List => list(session, &plugins().await?)?,
         Plugin::Show { plugin } => show(session, find("plug-in", &plugin, &plugins().await?)?)?,
-        Plugin::Check { plugin } => return check(session, find("plug-in", &plugin, &plugins().await?)?),
+        Plugin::Check(_) => {}
         Plugin::Reload { module } => {
             let module = module.unwrap_or_default();
             session.client.call(ROOT, "Manager", "ReloadPlugins", &module).await?;
         }
     }
-    Ok(0)
+    Ok(())
 }
 
 fn whole(plugin: &Entry) -> Value {
@@ -54,30 +54,4 @@ fn show(session: &Session, plugin: &Entry) -> Outcome {
     }
     pairs.push(("abilities".into(), abilities(plugin.property("Abilities"))));
     session.output.text(&view::pairs(&pairs))
-}
-
-fn check(session: &Session, plugin: &Entry) -> Outcome<u8> {
-    let status = plugin.property("Status");
-    let problems = findings(status);
-    let good = problems.is_empty() && status["usable"].as_bool().unwrap_or(false);
-    if session.output.json() {
-        session.output.value(&json!({"impl_name": plugin.id, "good": good, "problems": problems}))?;
-    } else {
-        let mut text = format!("{}: {}\n", plugin.id, view::plugin_state(plugin));
-        for problem in &problems {
-            text.push_str(&format!("  {}\n", view::clean(problem)));
-        }
-        session.output.text(&text)?;
-    }
-    Ok(if good { 0 } else { REFUSED })
-}
-
-fn findings(status: &Value) -> Vec<String> {
-    let problems = status["problems"].as_array().into_iter().flatten();
-    status["error"]
-        .as_str()
-        .into_iter()
-        .chain(problems.filter_map(Value::as_str))
-        .map(str::to_owned)
-        .collect()
 }
