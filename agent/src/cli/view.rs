@@ -42,12 +42,12 @@ pub const PLUGINS: &[Column] = &[
 /// `oscctl server list`.
 pub const SERVERS: &[Column] = &[
     column("NAME", |e| e.text("name").into()),
-    column("PLUGIN", plugin_of),
+    sparse("PLUGIN", plugin_of),
     column("TYPE", |e| e.text("storage_type").into()),
     number("SIZE", |e| bytes(&e.record["total_sz"])),
     number("FREE", |e| bytes(&e.record["free_sz"])),
     column("STATE", |e| server_state(e.property("State")).into()),
-    column("UUID", |e| e.id.clone()),
+    column("UUID", element_id),
 ];
 
 /// `oscctl element list`.
@@ -269,16 +269,22 @@ pub fn server_state(state: &Value) -> &'static str {
 pub fn parent(record: &Value) -> String {
     let key = ["parent_id", "parent"].into_iter().find_map(|key| record[key].as_str());
     let extra = record["extra_info"].as_str().unwrap_or("");
-    // A clone is no child, but people want to know what it was made from.
+    // A clone is no child, but people want to know what it was made from, until it is split off.
+    let keys: &[&str] = if record["se_type"] == "LUN" { &["parent"] } else { &["parent", "cloned_from"] };
     let named =
         |key: &str| extra.split(',').find_map(|pair| pair.trim().strip_prefix(key)?.strip_prefix('='));
-    let pair = || ["parent", "cloned_from"].into_iter().find_map(named);
+    let pair = || keys.iter().find_map(|key| named(key));
     key.or_else(pair).unwrap_or("").to_owned()
 }
 
 fn plugin_of(entry: &Entry) -> String {
     match entry.property("plugin") {
-        Value::Null => bare(entry.property("Plugin")).rsplit('/').next().unwrap_or("").to_owned(),
+        // Erased, or not loaded yet: its path is all there is of it.
+        Value::Null => {
+            let path = bare(entry.property("Plugin"));
+            let label = path.rsplit('/').next().unwrap_or("");
+            crate::bus::label::decode(label).unwrap_or_else(|| label.to_owned())
+        }
         named => bare(named),
     }
 }

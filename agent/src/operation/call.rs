@@ -65,9 +65,21 @@ pub fn plugin_of<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a Plugin> {
         }
         None => Err(Error::new(
             Kind::PluginUnavailable,
-            format!("the plug-in {name} is not installed; installed are: {}", installed(snapshot)),
+            match unloaded(snapshot, name) {
+                Some(why) => format!("the plug-in {name} cannot be used: {why}"),
+                None => {
+                    format!("the plug-in {name} is not installed; installed are: {}", installed(snapshot))
+                }
+            },
         )),
     }
+}
+
+/// Why the module that `name` would be a class of is there and cannot be loaded.
+fn unloaded<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a str> {
+    let ends = name.match_indices('.').map(|(end, _)| &name[..end]);
+    let modules = ends.filter_map(|module| snapshot.plugins.get(module));
+    modules.filter(|plugin| !plugin.status.usable).find_map(|plugin| plugin.status.error.as_deref())
 }
 
 /// The names of the installed plug-ins, for a message.

@@ -54,6 +54,22 @@ fn a_snapshot_shows_its_parent_wherever_the_plug_in_says_it() {
 }
 
 #[test]
+fn a_clone_that_was_split_off_has_no_parent() {
+    let clone = |kind: &str| json!({"se_type": kind, "extra_info": "cloned_from=vol0"});
+    assert_eq!((parent(&clone("Clone")), parent(&clone("LUN"))), ("vol0".into(), String::new()));
+}
+
+#[test]
+fn a_server_is_told_of_whole_also_in_the_answer_of_a_command() {
+    let record = json!({"name": "lab", "uuid": "u1", "storage_type": "SAN"});
+    let answer = table(SERVERS, &[Entry { record: record.clone(), ..Entry::default() }]);
+    assert!(answer.contains("u1") && !answer.contains("PLUGIN"), "{answer}");
+    let plugin = json!("/org/storageconnect/Agent1/plugin/acme_2earray_2eArray_2eArray");
+    let erased = Entry { record, more: [("Plugin".to_owned(), plugin)].into(), ..Entry::default() };
+    assert!(table(SERVERS, &[erased]).contains("acme.array.Array.Array"));
+}
+
+#[test]
 fn names_cannot_play_tricks_with_the_terminal() {
     let text = table(ELEMENTS, &[element(json!({"name": "a\u{1b}[2J\nb\tc", "uuid": "u"}))]);
     assert_eq!(text.lines().count(), 2);
