@@ -135,9 +135,16 @@ pub fn mount(fs: &mut FileSystem, answer: record::Mount) -> Result<(Uuid, Proble
         None => answer,
     };
     record.uuid = Some(uuid);
-    record.fs_uuid = record.fs_uuid.or_else(|| fs.record().uuid);
+    problems.extend(held_to(fs.record().uuid, &mut record.fs_uuid));
     fs.mounts.insert(uuid, line(&record));
     Ok((uuid, problems))
+}
+
+/// Holds a record of something in a file system to the file system that it is in.
+pub fn held_to(fs: Option<Uuid>, told: &mut Option<Uuid>) -> Option<Problem> {
+    let wrong = fs.is_some() && told.is_some() && *told != fs;
+    *told = fs.or(*told);
+    wrong.then(|| Problem { field: "fs_uuid".into(), text: "is not the file system's".into() })
 }
 
 /// A record's public line.

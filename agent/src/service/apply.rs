@@ -122,11 +122,20 @@ impl About<'_> {
             (Answer::File, _) => match merge::answered::<File>(answer)? {
                 Some((record, found)) => {
                     problems.extend(found);
-                    Ok(merge::public(&record))
+                    self.file(server, record, problems)
                 }
                 None => Err(merge::unusable("a file_record", answer)),
             },
-            (Answer::Files, _) => list::<File>(answer, "a list of file_records", problems),
+            (Answer::Files, _) => {
+                let items =
+                    answer.as_array().ok_or_else(|| merge::unusable("a list of file_records", answer))?;
+                let file = |item| {
+                    let (record, found) = File::parse(item);
+                    problems.extend(found);
+                    self.file(server, record, problems)
+                };
+                items.iter().map(file).collect()
+            }
             (Answer::BackingDevices, _) => {
                 list::<BackingDevice>(answer, "a list of backing_devices", problems)
             }
@@ -209,6 +218,15 @@ impl About<'_> {
         self.desk.touch(&element.id);
         draft.put_element(server.uuid, element);
         Ok(shown)
+    }
+
+    /// A file's record, which the agent keeps nowhere.
+    fn file(&self, server: &Server, mut record: File, problems: &mut Problems) -> Result<Value> {
+        if let Target::FileSystem(_, id) = self.target {
+            let fs = call::file_system(server, id)?.record().uuid;
+            problems.extend(merge::held_to(fs, &mut record.fs_uuid));
+        }
+        Ok(merge::public(&record))
     }
 
     fn file_system(
