@@ -33,6 +33,8 @@ pub fn tests() -> Vec<Trial> {
         both("what_is_no_exception_of_the_method_is_a_plug_in_fault", errors::faults),
         both("the_access_context_has_the_form_that_the_plug_in_reads", access::forms),
         both("a_handle_of_any_bytes_goes_back_and_nowhere_else", handles::bytes),
+        both("the_handle_of_a_file_goes_back_too_and_its_file_system_stays", handles::files),
+        both("the_limits_of_one_module_are_its_own", memory::limits),
         both("a_killed_agent_leaves_the_operation_interrupted", handles::killed),
         both("nothing_of_a_call_is_there_in_the_next", memory::stateless),
         both("a_new_version_serves_new_calls_and_the_old_one_those_in_flight", modules::replaced),

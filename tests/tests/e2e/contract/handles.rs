@@ -72,6 +72,34 @@ pub fn bytes(python: Python) {
     assert_eq!(kept.stdout, "", "the state directory holds the handle");
 }
 
+/// The same for a file, whose record the agent keeps nowhere.
+pub fn files(python: Python) {
+    let agent = puppet::agent(python);
+    let puppet = Puppet::strings(&agent, "files");
+    puppet.script("getCapabilities", "answer = dict(answer, snap_is_sync=ABILITY_TYPES.NO)");
+    puppet.script("createSnap", &format!("{HANDLE}answer.update(async_handle=handle, async_progress=0)"));
+    puppet.script(
+        "getAsyncProgress",
+        &format!(
+            "import os\n{HANDLE}assert record['async_handle'] == handle, record\n\
+             place = os.path.join(home, 'asked')\n\
+             done = os.path.exists(place)\nopen(place, 'a').close()\n\
+             answer = dict(record, async_progress=None if done else 50, file_sz=4242)"
+        ),
+    );
+    agent.register(&plugin("Files.Files"), &puppet.record("Files.Files"));
+    let told = agent.oscctl(["-o", "json", "call", "files/one", "file-snapshot", "path=a", "name=s"]).ok();
+    assert!(told.contains("4242") && !told.contains("async_handle"), "{told}");
+    assert_eq!(puppet.calls("getAsyncProgress", 0).len(), 2);
+    assert!(!agent.oscctl(["-o", "json", "op", "list"]).ok().contains("handle-mark"));
+
+    // The file system that a file is in is not the plug-in's to change.
+    puppet.script("getFileInfo", "answer['fs_uuid'] = '99999999-8888-7777-6666-555555555555'");
+    let told = agent.oscctl(["-o", "json", "call", "files/one", "file-info", "a"]).ok();
+    assert!(!told.contains("99999999"), "{told}");
+    agent.logged("getFileInfo answered fs_uuid: ");
+}
+
 /// What of the state directory outlives a run: not the SDK's code in `run`, nor the strings.
 fn kept(agent: &Agent) -> String {
     let all = agent.state().read_dir().unwrap().map(|entry| entry.unwrap().path());

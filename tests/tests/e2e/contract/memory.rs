@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::daemon::Agent;
 use tests::need::Python;
 use tests::shell::sh;
-use tests::{install, program};
+use tests::{eventually, install, program};
 
 use crate::puppet::{self, Puppet};
 
@@ -119,6 +119,55 @@ pub fn stateless(python: Python) {
         assert!(call[9].as_i64().unwrap() <= 8, "descriptors are open: {call}");
         let folder = call[10].as_str().unwrap();
         assert!(folders.insert(folder.to_owned()), "two calls have one temporary directory: {folder}");
-        assert!(!std::path::Path::new(folder).exists(), "{folder} outlived its call");
+        // What it held goes right after the answer.
+        eventually(&format!("{folder} to go"), || (!std::path::Path::new(folder).exists()).then_some(()));
+    }
+}
+
+pub fn limits(python: Python) {
+    let mut agent = puppet::prepare(python);
+    agent.configure(
+        "[limits]\nopen_files = 400\n[module_limits.\"puppet.stage\"]\nmemory = \"600MiB\"\ncpu = 1\nopen_files = 60\n\
+         value = \"1MiB\"\noutput = \"2MiB\"\n",
+    );
+    agent.launch();
+    let puppet = Puppet::register(&agent, "Array.Array", "limits");
+    // What a call does, the errors that may meet it, and a word of the message.
+    let cases = [
+        ("x = bytearray(1 << 30)", "PluginFault", "MemoryError"),
+        ("files = [open('/dev/null') for _ in range(100)]", "PluginFault", "Too many open files"),
+        ("files = [open('/dev/null') for _ in range(30)]", "", ""),
+        ("while True: pass", "OperationFailed", "used up its 1 s of processor time"),
+        ("answer = dict(answer, extra='x' * (3 << 19))", "PluginFault", "1 MiB"),
+        ("for _ in range(300): IPlugin.logger.info('x' * 10000)", "PluginFault", "2 MiB"),
+    ];
+    let mut failures = Vec::new();
+    for (script, error, word) in cases {
+        puppet.script("getStatus", script);
+        let ran = agent.oscctl(["-o", "json", "call", "limits", "status"]);
+        let met = if error.is_empty() {
+            ran.status == 0
+        } else {
+            ran.status == 1 && ran.stderr.contains(&format!("\"{error}\"")) && ran.stderr.contains(word)
+        };
+        if !met {
+            failures.push(format!("{script}: {ran:?}"));
+        }
+        puppet.unscript("getStatus");
+        agent.oscctl(["call", "limits", "status"]).ok();
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    // Killed in the middle, a call leaves no temporary file either.
+    puppet.script(
+        "getStatus",
+        "import os, signal\nnames = [IPlugin.getNamedTemporaryFile(delete=False, prefix='left-').name for _ in range(3)]\n\
+         note(home, {'method': 'left', 'args': names})\nos.kill(os.getpid(), signal.SIGKILL)",
+    );
+    assert_eq!(agent.oscctl(["call", "limits", "status"]).status, 1);
+    let left = noted(&puppet, "left").pop().unwrap();
+    for file in left.as_array().unwrap() {
+        let file = std::path::Path::new(file.as_str().unwrap());
+        assert!(file.starts_with(agent.state()), "{}", file.display());
+        eventually(&format!("{} to go", file.display()), || (!file.parent().unwrap().exists()).then_some(()));
     }
 }
