@@ -114,3 +114,28 @@ pub fn faults(python: Python) {
         }
     }
 }
+
+pub fn scripts(python: Python) {
+    let agent = puppet::agent(python);
+    let puppet = Puppet::register(&agent, "Array.Array", "words");
+    let name = "Zürich 東京";
+    let snapshot = puppet.server.join("se-by-name/lun/snapshot");
+    agent.write(&snapshot, &json!({"name": name}).to_string());
+    assert_eq!(puppet.calls("createSnap", 0)[0]["snap_name"], name);
+    // The refresh afterwards does not list it: what the operation answered does.
+    let made = agent.oscctl(["-o", "json", "call", "words/lun", "snapshot", name]).ok();
+    let made: Value = serde_json::from_str(&made).unwrap();
+    assert_eq!(made["name"], name);
+    // Unicode and its bytes, as messages of either Python come.
+    for raised in [
+        r"u'caf\xe9 \u6771'",
+        r"u'caf\xe9 \u6771'.encode('utf-8').decode('utf-8')",
+        r"'caf\xc3\xa9 \xe6\x9d\xb1' if str is bytes else u'caf\xe9 \u6771'",
+    ] {
+        puppet.script("createSnap", &format!("raise CreateSnapFailedEx({raised})"));
+        let (_, told) = agent.refused(&snapshot, "s");
+        assert!(told.contains("café 東"), "{raised}: {told}");
+        let ran = agent.oscctl(["call", "words/lun", "snapshot", "s"]);
+        assert!(ran.stderr.contains("café 東"), "{raised}: {ran:?}");
+    }
+}
