@@ -178,8 +178,31 @@ async fn shutting_down_ends_everything() {
     };
     let (result, pids) = tokio::join!(running, ending);
     assert_eq!(result.unwrap_err().kind(), Kind::Interrupted);
-    assert!(!pids.iter().any(|pid| is_alive(*pid)), "{pids:?}");
+    eventually("the whole family has ended", || !pids.iter().any(|pid| is_alive(*pid))).await;
     assert!(rig.act("family").await.is_err());
+}
+
+#[tokio::test]
+async fn a_worker_that_has_to_be_killed_takes_its_calls_families_along() {
+    let rig = Setup::with(FAMILY).start().await;
+    let path = rig.dir.join("pids");
+    let running = rig.make(call_of(
+        "getStorageNames",
+        json!({"do": "family", "hang": true, "pids": path.to_str().unwrap()}),
+    ));
+    let ending = async {
+        let pids = pids_in(&path).await;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pids[0])).unwrap();
+        let worker: i32 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap();
+        // It cannot end by itself any more.
+        let worker = nix::unistd::Pid::from_raw(worker);
+        nix::sys::signal::kill(worker, nix::sys::signal::Signal::SIGSTOP).unwrap();
+        rig.runtime.shutdown().await;
+        pids
+    };
+    let (result, pids) = tokio::join!(running, ending);
+    assert_eq!(result.unwrap_err().kind(), Kind::Interrupted);
+    eventually("the whole family has ended", || !pids.iter().any(|pid| is_alive(*pid))).await;
 }
 
 #[tokio::test]

@@ -212,10 +212,13 @@ impl Worker {
         spawn::pidfd_signal(self.pidfd.as_fd(), Signal::SIGTERM);
     }
 
-    /// Ends the process and its process group at once.
+    /// Ends the process and everything that its calls have started at once.
     pub fn kill(&self) {
         let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {
+            // It would have done so itself; who has left its session, nobody else would find.
+            spawn::pidfd_signal(self.pidfd.as_fd(), Signal::SIGSTOP);
+            spawn::kill_descendants(self.pid);
             // SAFETY: two numbers; the group is the child's own, which has not been waited for.
             unsafe { libc::kill(-self.pid, libc::SIGKILL) };
         }

@@ -145,6 +145,21 @@ unsafe fn become_worker(plan: &Plan<'_>) -> ! {
     }
 }
 
+/// Kills every descendant of a process that is stopped and has not been waited for.
+pub fn kill_descendants(pid: i32) {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    for task in tasks {
+        let listed = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for child in listed.split_whitespace().filter_map(|word| word.parse::<i32>().ok()) {
+            let child_pid = nix::unistd::Pid::from_raw(child);
+            // Stopped, or it could go on forking while its children are looked up.
+            let _ = nix::sys::signal::kill(child_pid, Signal::SIGSTOP);
+            kill_descendants(child);
+            let _ = nix::sys::signal::kill(child_pid, Signal::SIGKILL);
+        }
+    }
+}
+
 /// A descriptor for a process, which becomes readable when it ends.
 ///
 /// # Errors
