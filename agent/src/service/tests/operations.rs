@@ -126,6 +126,29 @@ async fn names_are_given_where_the_abilities_say_so() {
 }
 
 #[tokio::test]
+async fn a_snapshot_is_meant_by_any_of_its_identities_that_is_its_alone() {
+    let (_home, rig, ss) = with(&[]).await;
+    for (name, uuid) in
+        [("s1", "0004fb00-0005-0000-0000-000000000001"), ("s2", "0004fb00-0005-0000-0000-000000000002")]
+    {
+        let (page83, id) = (format!("36000{name}"), format!("id-{name}"));
+        rig.fake.put(json!({
+            "se_type": "Snap", "name": name, "uuid": uuid, "page83_id": page83, "id": id, "array_path": name, "size": 1, "state": 1,
+        }));
+    }
+    rig.fake.put(json!({"se_type": "LUN", "name": "id-s2", "id": "c", "size": 1, "state": 1}));
+    rig.ask(Target::Server(ss), "refresh", json!({})).await.expect("refreshed");
+    rig.fake.when("snapRestore", |args| Ok(args["se_record"].clone()));
+    for word in ["s1", "36000s1", "id-s1", "0004fb00-0005-0000-0000-000000000001"] {
+        rig.ask(se(ss, "a"), "restore", json!({"snapshot": word})).await.expect(word);
+        assert_eq!(rig.fake.last("snapRestore")["snap_record"]["name"], "s1", "{word}");
+    }
+    let error =
+        rig.ask(se(ss, "a"), "restore", json!({"snapshot": "id-s2"})).await.expect_err("two are meant");
+    assert_eq!(error.kind(), Kind::InvalidValue, "{error}");
+}
+
+#[tokio::test]
 async fn a_request_that_is_wrong_makes_no_operation() {
     let (_home, rig, ss) = with(&[]).await;
     let before = rig.agent.snapshot().operations.len();
