@@ -104,7 +104,10 @@ def users_of(device):
             continue
         try:
             for fd in os.listdir("/proc/%s/fd" % pid):
-                facts = os.stat("/proc/%s/fd/%s" % (pid, fd))
+                place = "/proc/%s/fd/%s" % (pid, fd)
+                if not os.readlink(place).startswith("/dev/"):
+                    continue  # a stat of a file on a server that is gone would not come back
+                facts = os.stat(place)
                 if stat.S_ISBLK(facts.st_mode) and facts.st_rdev == number:
                     pids.append(pid)
                     break

@@ -509,7 +509,7 @@ def _limits(ss, fs, kind):
 
 def _explain_busy(mount, refused):
     facts = os.stat(mount["place"])
-    pids = kernel.users_below(facts.st_dev)
+    pids = kernel.users_below(facts.st_dev, mount["place"])
     below = [other["place"] for other in kernel.mounts() if other["place"].startswith(mount["place"].rstrip("/") + "/")]
     reasons = (["processes %s" % ", ".join(str(pid) for pid in pids)] if pids else []) + (
         ["mounts on %s" % ", ".join(below)] if below else [])

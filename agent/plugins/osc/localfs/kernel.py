@@ -132,8 +132,8 @@ def _unescape(word):
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal.group(1), 8)), word)
 
 
-def users_below(number):
-    """The processes that hold something open on the file system with that device number (`st_dev`)."""
+def users_below(number, mount_point):
+    """The processes that hold something open on the file system of that device number (`st_dev`), mounted there."""
     pids = []
     for pid in os.listdir("/proc"):
         if not pid.isdigit() or int(pid) == os.getpid():
@@ -145,7 +145,8 @@ def users_below(number):
             pass  # it ended
         for place in places:
             try:
-                if os.stat(place).st_dev == number:
+                # Only what the name places here is looked at: a stat of a file on a server that is gone would not come back.
+                if os.readlink(place).startswith(mount_point) and os.stat(place).st_dev == number:
                     pids.append(int(pid))
                     break
             except OSError:
