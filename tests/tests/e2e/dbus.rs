@@ -73,7 +73,8 @@ fn signals() {
         |lines: &[String]| lines.iter().filter(|l| l.contains("/se/")).cloned().collect::<Vec<_>>();
     let told = about_elements(&drained(&lines));
     assert_eq!(told, Vec::<String>::new(), "a refresh that changes nothing tells nobody");
-    std::fs::write(&changes, "1").unwrap();
+    // Version 1 for the first one.
+    std::fs::write(&changes, "1 1\n").unwrap();
     agent.write(&server.join("refresh"), "now");
     let told = about_elements(&drained(&lines));
     let changed: Vec<_> = told.iter().filter(|line| line.contains("PropertiesChanged")).collect();

@@ -59,9 +59,6 @@ fn interrupted() {
     });
     let server = agent.register("bench.many.Many.Many", &record);
     let control = agent.element(&server, "element-00001").join("snapshot");
-    // Without waiting: the id is all that comes back.
-    let id = sh(&format!("exec 3<>{}; echo s1 >&3; cat <&3", control.display())).stdout;
-    let _ = id;
     let child = Command::new("sh").arg("-c").arg(format!("echo s1 > {}", control.display())).spawn();
     let operation = || {
         let listed = std::fs::read_dir(agent.root().join("op")).unwrap();
