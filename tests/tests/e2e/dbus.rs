@@ -24,13 +24,24 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
+/// A process that ends with the test, also one that fails.
+struct Ending(std::process::Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Lines of `gdbus monitor`.
-fn monitor(agent: &Agent) -> (std::process::Child, mpsc::Receiver<String>) {
+fn monitor(agent: &Agent) -> (Ending, mpsc::Receiver<String>) {
     let address = &agent.bus.as_ref().unwrap().address;
     let mut child = Command::new("gdbus")
         .args(["monitor", "--address", address, "--dest", "org.storageconnect.Agent1"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let stdout = child.stdout.take().unwrap();
@@ -45,7 +56,7 @@ fn monitor(agent: &Agent) -> (std::process::Child, mpsc::Receiver<String>) {
     // It says so when it listens.
     lines.recv_timeout(Duration::from_secs(20)).unwrap();
     std::thread::sleep(Duration::from_millis(300));
-    (child, lines)
+    (Ending(child), lines)
 }
 
 fn drained(lines: &mpsc::Receiver<String>) -> Vec<String> {
@@ -66,7 +77,7 @@ fn signals() {
         "extra_info": format!("count=100,changes={}", changes.display()), "refresh_interval": 0,
     });
     let server = agent.register("bench.many.Many.Many", &record);
-    let (mut child, lines) = monitor(&agent);
+    let (_monitor, lines) = monitor(&agent);
     drained(&lines);
     agent.write(&server.join("refresh"), "now");
     let about_elements =
@@ -81,8 +92,6 @@ fn signals() {
     assert_eq!(changed.len(), 1, "{told:#?}");
     let events: Vec<_> = told.iter().filter(|line| line.contains("Manager.Event")).collect();
     assert_eq!(events.len(), 1, "{told:#?}");
-    let _ = child.kill();
-    let _ = child.wait();
 }
 
 fn objects() {
