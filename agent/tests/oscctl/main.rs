@@ -198,8 +198,14 @@ fn a_password_travels_in_the_record_only() {
 
 /// Runs `oscctl` on a terminal, types `answer` when `prompt` appears, and returns the exit status
 /// and everything that the terminal showed.
+///
+/// The shell tells the exit status on the terminal too: what script(1) itself answers with depends on its timing.
 fn at_a_terminal(bus: &Bus, words: &str, prompt: &str, answer: &[u8]) -> (i32, String) {
-    let line = format!("{} --bus {} {words}", env!("CARGO_BIN_EXE_oscctl"), bus.address);
+    let line = format!(
+        "trap : INT; {} --bus {} {words}; echo \"ended with $?.\"",
+        env!("CARGO_BIN_EXE_oscctl"),
+        bus.address
+    );
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = script.spawn().expect("script(1) is installed");
@@ -214,8 +220,11 @@ fn at_a_terminal(bus: &Bus, words: &str, prompt: &str, answer: &[u8]) -> (i32, S
             typed = true;
         }
     }
-    let status = child.wait().expect("it ends").code().expect("it was not killed");
-    (status, String::from_utf8_lossy(&shown).into_owned())
+    child.wait().expect("script ends");
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    let status = shown.rsplit_once("ended with ").and_then(|(_, rest)| rest.split_once('.'));
+    let status = status.and_then(|(status, _)| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("no exit status in: {shown}")), shown)
 }
 
 #[test]
