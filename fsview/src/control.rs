@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::engine::Errno;
+use crate::engine::{Errno, random_start};
 use crate::events::{Cursor, EventLog};
 use crate::model::{Caller, Model, Outcome, PAYLOAD_MAX, Request, Target, Verb};
 use crate::storage::Place;
@@ -101,7 +101,8 @@ impl Desk {
             events: EventLog::new(model.clone()),
             model,
             handles: Mutex::default(),
-            next: AtomicU64::new(1),
+            // Another process's descriptors may still be open.
+            next: AtomicU64::new(random_start()),
             shared: Arc::new(Shared { post, last: Mutex::default() }),
         }
     }
@@ -118,13 +119,23 @@ impl Desk {
         fh
     }
 
+    /// Takes note of a descriptor that a predecessor opened, if it is one.
+    pub fn know(&self, fh: u64, place: impl FnOnce() -> Option<Place>) {
+        let known = lock(&self.handles).contains_key(&fh);
+        if !known && let Some(place) = place() {
+            lock(&self.handles)
+                .entry(fh)
+                .or_insert_with(|| Arc::new(Handle { place, state: Mutex::default() }));
+        }
+    }
+
     /// Closes it. An operation that it started goes on.
     pub fn close(&self, fh: u64) {
         lock(&self.handles).remove(&fh);
     }
 
     fn handle(&self, fh: u64) -> Result<Arc<Handle>, Errno> {
-        lock(&self.handles).get(&fh).cloned().ok_or(libc::EBADF)
+        lock(&self.handles).get(&fh).cloned().ok_or(libc::ESTALE)
     }
 
     /// One request. `reply` is called exactly once, now or when the model is done, from any thread.
@@ -189,7 +200,7 @@ impl Desk {
     /// Up to `size` bytes to show at `offset`.
     ///
     /// # Errors
-    /// EBADF.
+    /// EBADF; ESTALE for a descriptor that nobody knows any more.
     pub fn read(&self, fh: u64, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
         let handle = self.handle(fh)?;
         let mut state = lock(&handle.state);

@@ -5,6 +5,7 @@
 //! whole update. Inode numbers are never used twice, and start at random so that two processes do not share any.
 
 mod listing;
+mod restore;
 mod table;
 mod touch;
 
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use listing::{Entry, Listing};
 pub use touch::{Notice, Touch};
 
+use crate::names;
 use table::Table;
 
 /// The root's inode number, FUSE_ROOT_ID of linux/fuse.h.
@@ -86,6 +88,22 @@ impl<K: PartialEq> Node<K> {
                 _ => false,
             }
     }
+
+    /// A number that stands for kind, permissions and content, the same in every process. A directory's content is its place, which its
+    /// path stands for.
+    fn print(&self) -> u64 {
+        let (kind, text, newline): (u8, &str, bool) = match &self.body {
+            Body::Dir(_) => (1, "", false),
+            Body::File { text, newline } => (2, text, *newline),
+            Body::Link(target) => (3, target, false),
+            Body::Control(_) => (4, "", false),
+        };
+        let mut head = [0; 8];
+        head[0] = kind | u8::from(newline) << 7;
+        head[2..4].copy_from_slice(&self.perm.to_ne_bytes());
+        head[4..].copy_from_slice(&self.gid.to_ne_bytes());
+        names::hash(text.as_bytes()).rotate_left(1) ^ names::hash(&head) ^ text.len() as u64
+    }
 }
 
 impl<K> Body<K> {
@@ -124,7 +142,7 @@ pub struct Attr {
     pub gid: u32,
     /// Size in bytes.
     pub size: u64,
-    /// When this version was first looked up, in seconds after the engine was made.
+    /// When this version was first looked up, in seconds after the tree was mounted.
     pub born: u32,
 }
 
@@ -135,7 +153,9 @@ pub type Errno = i32;
 pub struct Engine<L: Layout> {
     layout: L,
     state: Mutex<State<L::Key>>,
-    born: std::time::Instant,
+    made: std::time::Instant,
+    /// How long before that the tree was mounted, in seconds.
+    age: u32,
 }
 
 struct State<K> {
@@ -156,8 +176,8 @@ impl<L: Layout> Engine<L> {
     pub fn new(layout: L) -> Self {
         let root = Node { body: Body::Dir(layout.root()), perm: 0o555, gid: 0 };
         let state =
-            State { table: Table::new(root, first_ino()), listings: listing::Recent::default(), epoch: 0 };
-        Self { layout, state: Mutex::new(state), born: std::time::Instant::now() }
+            State { table: Table::new(root, random_start()), listings: listing::Recent::default(), epoch: 0 };
+        Self { layout, state: Mutex::new(state), made: std::time::Instant::now(), age: 0 }
     }
 
     /// What is where.
@@ -176,7 +196,7 @@ impl<L: Layout> Engine<L> {
     }
 
     fn now(&self) -> u32 {
-        u32::try_from(self.born.elapsed().as_secs()).unwrap_or(u32::MAX)
+        u32::try_from(self.made.elapsed().as_secs()).map_or(u32::MAX, |time| time.saturating_add(self.age))
     }
 
     /// Finds `name` in the directory `parent` and counts one reference of the kernel to it.
@@ -309,9 +329,9 @@ impl<L: Layout> Engine<L> {
 /// A name in a directory.
 pub type Name = Cow<'static, str>;
 
-/// Where inode numbers begin: random in 62 bits, so that the ranges of two processes (or two engines) do not meet. Never a number that
+/// Where numbers begin that no other process may use: random in 62 bits, so that the ranges of two processes (or two engines) do not meet. Never a number that
 /// means something else (0, the root, or libfuse's 0xffffffff for "unknown").
-fn first_ino() -> u64 {
+pub fn random_start() -> u64 {
     static SALT: AtomicU64 = AtomicU64::new(0);
     use std::hash::{BuildHasher, Hasher};
     // RandomState is seeded by the kernel's random numbers once per process; time and pid guard against a process image started twice.

@@ -17,6 +17,8 @@ use fuser::{
 };
 
 use crate::engine::{Attr, Engine, Kind, Layout};
+use crate::fault;
+use crate::proxy::MAX_WRITE;
 use crate::stats::{Count, Stats};
 use crate::storage::Records;
 
@@ -39,9 +41,9 @@ pub struct RecordFs {
 }
 
 impl RecordFs {
-    /// An adapter that counts into `stats`.
-    pub fn new(engine: Arc<Engine<Records>>, stats: Arc<Stats>) -> Self {
-        Self { engine, stats, born: SystemTime::now() }
+    /// An adapter for a tree mounted at `born` that counts into `stats`.
+    pub fn new(engine: Arc<Engine<Records>>, stats: Arc<Stats>, born: SystemTime) -> Self {
+        Self { engine, stats, born }
     }
 }
 
@@ -111,12 +113,17 @@ impl Filesystem for RecordFs {
             | InitFlags::FUSE_EXPLICIT_INVAL_DATA;
         // Kernels of before 5.1 lack some; they ask more often, and all else is the same.
         let _ = config.add_capabilities(wanted & config.capabilities());
+        // Nobody writes here, but every buffer for requests has to have room.
+        let _ = config.set_max_write(MAX_WRITE as u32);
         Ok(())
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.stats.add(Count::Lookup);
-        match name.to_str().ok_or(libc::ENOENT).and_then(|name| self.engine.lookup(parent.0, name)) {
+        fault::point("record-served");
+        let found = name.to_str().ok_or(libc::ENOENT).and_then(|name| self.engine.lookup(parent.0, name));
+        fault::point("record-looked-up");
+        match found {
             Ok(attr) => reply.entry(&FOREVER, &file_attr(&attr, self.born), Generation(0)),
             Err(e) => reply.error(errno(e)),
         }
@@ -160,6 +167,7 @@ impl Filesystem for RecordFs {
         reply: ReplyData,
     ) {
         self.stats.add(Count::Read);
+        fault::point("record-read");
         let mut reply = Some(reply);
         // Taken once: either here or below.
         let sent = self.engine.read(ino.0, offset, size, |bytes| reply.take().map(|reply| reply.data(bytes)));
@@ -192,6 +200,7 @@ impl Filesystem for RecordFs {
         mut reply: ReplyDirectoryPlus,
     ) {
         self.stats.add(Count::Readdirplus);
+        fault::point("record-listed");
         let listing = match self.engine.list(ino.0, offset) {
             Ok(listing) => listing,
             Err(e) => return reply.error(errno(e)),

@@ -9,7 +9,7 @@
 //!
 //! From the top down: [`mount`](mount()) and `mountpoint` set it up; `fuse` translates; `engine` (inodes and invalidation) and `control` (what
 //! a control file does) can be tested without a kernel; `storage` says what is where; `tree` is the one thread that tells the
-//! kernel; `proxy` keeps waiting writers interruptible.
+//! kernel; `proxy` keeps waiting writers interruptible; `handover` lets another process go on with it.
 
 // So that tests inside the crate can share the model of those outside.
 #[cfg(test)]
@@ -18,21 +18,26 @@ extern crate self as fsview;
 mod control;
 mod engine;
 mod events;
+pub mod fault;
 mod fuse;
+mod handover;
+mod kernel;
 mod model;
 mod mount;
 mod mountpoint;
 mod names;
 mod proxy;
+mod session;
 mod stats;
 mod storage;
 mod tree;
 
+pub use handover::Handover;
 pub use model::{
     Caller, Change, ElementNames, Model, Operation, Outcome, PAYLOAD_MAX, Plugin, Request, Server, Target,
     Verb,
 };
-pub use mount::{MountError, Mounted, Options, mount};
+pub use mount::{MountError, Mounted, Options, mount, take_over};
 pub use names::encode as file_name;
 pub use stats::{Count, Stats};
 pub use tree::Tree;

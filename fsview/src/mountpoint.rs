@@ -86,7 +86,10 @@ pub fn prepare(wanted: &Path) -> Result<PathBuf, MountError> {
 }
 
 /// The path without links, of which only the last component may be missing.
-fn canonical(wanted: &Path) -> Result<PathBuf, MountError> {
+///
+/// # Errors
+/// See [`MountError`].
+pub fn canonical(wanted: &Path) -> Result<PathBuf, MountError> {
     let wanted = std::path::absolute(wanted)
         .map_err(|e| MountError::io(format!("mount point {} cannot be resolved", wanted.display()), e))?;
     // Not the whole path: looking at a dead mount itself is an error.
@@ -102,6 +105,10 @@ fn canonical(wanted: &Path) -> Result<PathBuf, MountError> {
         )
     })?;
     let at = parent.join(name);
+    // What is mounted there may not answer, and is no link.
+    if mounts().is_ok_and(|mounts| mounts.iter().any(|mount| mount.at == at)) {
+        return Ok(at);
+    }
     match fs::read_link(&at) {
         Ok(_) => at
             .canonicalize()

@@ -1,18 +1,25 @@
-//! Lets a signal cut a waiting writer loose: stands between the kernel and the control connection's session and answers FUSE_INTERRUPT.
+//! Stands between the kernel and a session, where requests have to be known before the session gets them.
 //!
 //! The session gets one end of a packet socket for its /dev/fuse; two threads carry packets between the other end and the device. Requests
-//! under way are listed by the kernel's `unique`. When the kernel asks to interrupt a write, the write is answered EINTR at
-//! once, and the answer that the session gives later is dropped; the operation itself goes on. Whoever takes a request off the list answers
-//! it, so that each is answered once. Layouts are those of linux/fuse.h.
+//! under way are listed by the kernel's `unique`; whoever takes a request off the list answers it, so that each is answered once.
+//!
+//! On the control connection, this lets a signal cut a waiting writer loose: when the kernel asks to interrupt a write, the write is answered
+//! EINTR at once, and the answer that the session gives later is dropped; the operation itself goes on. On either, where the kernel cannot
+//! send requests again, a dead process's are copied into the ledger before they are handed on, and a successor's proxy repeats
+//! them. Layouts are those of linux/fuse.h.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
+
+use crate::fault;
+use crate::handover::InFlight;
+use crate::kernel::Kernel;
 
 /// The largest write that the kernel may send in one request, in bytes.
 pub const MAX_WRITE: usize = 256 * 1024;
@@ -20,7 +27,6 @@ pub const MAX_WRITE: usize = 256 * 1024;
 /// Room for a request's headers besides its data; the kernel wants a buffer of at least 8 KiB.
 const PACKET: usize = MAX_WRITE + 8192;
 const IN_HEADER: usize = 40;
-const OUT_HEADER: usize = 16;
 /// `unique` of the requests by which we end the session's threads; the kernel counts up from 2 by 2.
 const FAREWELL: u64 = u64::MAX - 4096;
 
@@ -30,106 +36,159 @@ const FUSE_INTERRUPT: u32 = 36;
 const FUSE_DESTROY: u32 = 38;
 const FUSE_BATCH_FORGET: u32 = 42;
 
-/// The kernel's side of a control connection.
+/// How far behind a request may be that a dead process read and could not list any more.
+const GAP: u64 = 4096;
+
+/// The kernel's side of a connection.
 #[derive(Debug)]
 pub struct Proxy {
-    device: File,
-    in_flight: Mutex<HashMap<u64, u32>>,
+    device: Arc<File>,
+    kernel: Kernel,
+    in_flight: Arc<InFlight>,
+    leaving: AtomicBool,
+}
+
+/// A packet socket: our end, and the one that a session takes for its device.
+///
+/// # Errors
+/// No socket could be made.
+pub fn packet_socket() -> io::Result<(File, OwnedFd)> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    for end in [&ours, &theirs] {
+        // A packet must fit; without the right to exceed the system's limit the usual 208 KiB are doubled, which is still enough.
+        if setsockopt(&end.as_fd(), sockopt::SndBufForce, &(4 * PACKET)).is_err() {
+            setsockopt(&end.as_fd(), sockopt::SndBuf, &(2 * PACKET))?;
+        }
+    }
+    Ok((ours.into(), theirs))
+}
+
+/// The next request of the kernel.
+///
+/// # Errors
+/// The connection is gone.
+pub fn read_request<'a>(device: &File, buffer: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
+    buffer.resize(PACKET, 0);
+    loop {
+        match (&mut &*device).read(buffer) {
+            Ok(size) => return Ok(&buffer[..size]),
+            // A request was withdrawn between being announced and being read (ENOENT), or a signal came.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EINTR | libc::EAGAIN)) => {}
+            Err(e) => return Err(e),
+        }
+    }
 }
 
 impl Proxy {
-    /// Puts a proxy in front of `device`; the descriptor returned is what a session of `threads` threads runs on.
+    /// Puts a proxy between `device` and the session of `threads` threads at the other end of `socket`. What a dead process left under way
+    /// comes first.
     ///
     /// # Errors
-    /// No socket or no thread could be made.
-    pub fn interpose(device: OwnedFd, threads: usize) -> io::Result<(Arc<Self>, OwnedFd)> {
-        let (ours, theirs) =
-            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
-                .map_err(io::Error::from)?;
-        for end in [&ours, &theirs] {
-            // A packet must fit; without the right to exceed the system's limit the usual 208 KiB are doubled, which is still enough.
-            if setsockopt(&end.as_fd(), sockopt::SndBufForce, &(4 * PACKET)).is_err() {
-                setsockopt(&end.as_fd(), sockopt::SndBuf, &(2 * PACKET)).map_err(io::Error::from)?;
-            }
-        }
-        let proxy = Arc::new(Self { device: File::from(device), in_flight: Mutex::default() });
-        let (requests, replies) = (File::from(ours.try_clone()?), File::from(ours));
+    /// No thread could be made; the ledger cannot be read.
+    pub fn start(
+        device: Arc<File>,
+        socket: File,
+        in_flight: Arc<InFlight>,
+        threads: usize,
+        succeeds: bool,
+    ) -> io::Result<Arc<Self>> {
+        let kernel = Kernel::new(device.clone());
+        let proxy = Arc::new(Self { device, kernel, in_flight, leaving: AtomicBool::new(false) });
+        let (requests, replies) = (socket.try_clone()?, socket);
         let spawn = |name: &str, carry: Box<dyn FnOnce() + Send>| {
             thread::Builder::new().name(name.to_owned()).spawn(carry).map(drop)
         };
+        let repeated = if succeeds { proxy.inherit()? } else { Vec::new() };
+        if succeeds && !proxy.in_flight.copies() {
+            // Before anything is read here, which would be sent again as well.
+            proxy.kernel.resend()?;
+        }
         let carrier = proxy.clone();
-        spawn("ctl-requests", Box::new(move || carrier.carry_requests(&requests, threads)))?;
+        spawn("fuse-replies", Box::new(move || carrier.carry_replies(&replies, threads)))?;
         let carrier = proxy.clone();
-        spawn("ctl-replies", Box::new(move || carrier.carry_replies(&replies, threads)))?;
-        Ok((proxy, theirs))
+        let carry = move || {
+            for packet in repeated {
+                let _ = (&mut &requests).write(&packet);
+            }
+            carrier.carry_requests(&requests, threads, succeeds);
+        };
+        spawn("fuse-requests", Box::new(carry))?;
+        Ok(proxy)
     }
 
-    fn in_flight(&self) -> MutexGuard<'_, HashMap<u64, u32>> {
-        // A map is whole between its operations.
-        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Answers the dead process's writes that had become operations; returns the other requests that it copied.
+    fn inherit(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut repeated = Vec::new();
+        for request in self.in_flight.inherited()? {
+            match &request.packet {
+                Some(packet) if !request.begun => {
+                    self.in_flight.list_again(&request);
+                    repeated.push(packet.clone());
+                }
+                _ => {
+                    // What was too long to be copied and not begun either is safe to repeat, and EINTR says so.
+                    let errno = if request.begun { libc::EINPROGRESS } else { libc::EINTR };
+                    self.kernel.refuse(request.unique, errno);
+                    self.in_flight.release_inherited(request);
+                }
+            }
+        }
+        Ok(repeated)
     }
 
     /// Answers every write that is still waiting, for a daemon that goes away. What they started goes on, or is told in the journal.
     pub fn release_writers(&self, errno: i32) {
-        let waiting: Vec<u64> = {
-            let mut in_flight = self.in_flight();
-            let writes = in_flight
-                .iter()
-                .filter(|(_, opcode)| **opcode == FUSE_WRITE)
-                .map(|(unique, _)| *unique)
-                .collect();
-            in_flight.retain(|_, opcode| *opcode != FUSE_WRITE);
-            writes
-        };
-        waiting.into_iter().for_each(|unique| self.answer(unique, errno));
+        for unique in self.in_flight.all(FUSE_WRITE) {
+            self.answer(unique, errno);
+        }
     }
 
+    /// From now on leaves requests to a successor.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+    }
+
+    /// Answers a write that is still under way.
     fn answer(&self, unique: u64, errno: i32) {
-        let mut packet = [0; OUT_HEADER];
-        packet[..4].copy_from_slice(&(OUT_HEADER as u32).to_ne_bytes());
-        packet[4..8].copy_from_slice(&(-errno).to_ne_bytes());
-        packet[8..].copy_from_slice(&unique.to_ne_bytes());
-        // ENOENT: the kernel has given up on it already.
-        let _ = (&self.device).write(&packet);
+        if let Some(taken) = self.in_flight.take(unique, &[FUSE_WRITE]) {
+            self.kernel.refuse(unique, errno);
+            self.in_flight.release(taken);
+        }
     }
 
     /// From the kernel to the session, until the mount is gone.
-    fn carry_requests(&self, session: &File, threads: usize) {
-        let mut buffer = vec![0; PACKET];
-        loop {
-            let size = match (&self.device).read(&mut buffer) {
-                Ok(size) => size,
-                // A request was withdrawn between being announced and being read (ENOENT), or a signal came.
-                Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EINTR | libc::EAGAIN)) => {
-                    continue;
-                }
-                Err(_) => break,
-            };
-            let packet = &buffer[..size];
+    fn carry_requests(&self, session: &File, threads: usize, succeeds: bool) {
+        let mut buffer = Vec::new();
+        let mut gap = succeeds && self.in_flight.copies();
+        while let Ok(packet) = read_request(&self.device, &mut buffer) {
+            fault::point("control-read");
             let (Some(opcode), Some(unique)) = (u32_at(packet, 4), u64_at(packet, 8)) else {
                 continue;
             };
+            if std::mem::take(&mut gap) {
+                self.close_gap(unique);
+            }
             match opcode {
                 FUSE_INTERRUPT => {
-                    // Only this thread lists requests, so that one that is not listed has been answered.
-                    let Some(target) = u64_at(packet, IN_HEADER) else {
-                        continue;
-                    };
-                    let mut in_flight = self.in_flight();
-                    if in_flight.get(&target) == Some(&FUSE_WRITE) {
-                        in_flight.remove(&target);
-                        drop(in_flight);
+                    // Only this thread lists requests, so that one that is not listed has been answered. An interrupt itself wants no
+                    // answer; ENOSYS would make the kernel stop asking.
+                    if let Some(target) = u64_at(packet, IN_HEADER) {
                         self.answer(target, libc::EINTR);
                     }
-                    // An interrupt itself wants no answer; ENOSYS would make the kernel stop asking.
                     continue;
                 }
                 FUSE_FORGET | FUSE_BATCH_FORGET => {}
-                _ => drop(self.in_flight().insert(unique, opcode)),
+                _ => self.in_flight.list(unique, opcode, packet),
+            }
+            fault::point("control-listed");
+            if self.leaving.load(Ordering::SeqCst) {
+                // Read, not answered: the successor gets it.
+                return;
             }
             if (&mut &*session).write(packet).is_err() {
                 break;
             }
+            fault::point("control-handed-on");
         }
         for thread in 0..threads as u64 {
             let mut packet = [0; IN_HEADER];
@@ -137,6 +196,15 @@ impl Proxy {
             packet[4..8].copy_from_slice(&FUSE_DESTROY.to_ne_bytes());
             packet[8..16].copy_from_slice(&(FAREWELL + thread).to_ne_bytes());
             let _ = (&mut &*session).write(&packet);
+        }
+    }
+
+    /// Between reading a request and listing it a process may die: its number is then between the last one listed and the first one that the
+    /// successor reads. ESTALE makes the kernel walk a path again; to a number that it does not wait for it says ENOENT.
+    fn close_gap(&self, first: u64) {
+        let last = self.in_flight.last();
+        if first > last && first - last <= 2 * GAP {
+            (last + 2..first).step_by(2).for_each(|unique| self.kernel.refuse(unique, libc::ESTALE));
         }
     }
 
@@ -152,18 +220,27 @@ impl Proxy {
                 Err(_) => break,
             };
             let packet = &buffer[..size];
-            match u64_at(packet, 8) {
+            fault::point("control-replied");
+            let taken = match u64_at(packet, 8) {
                 // A notification answers nothing.
-                Some(0) => {}
+                Some(0) => None,
                 Some(unique) if unique >= FAREWELL => {
                     ended += 1;
                     continue;
                 }
-                Some(unique) if self.in_flight().remove(&unique).is_some() => {}
-                _ => continue,
-            }
+                Some(unique) => match self.in_flight.take(unique, &[]) {
+                    Some(taken) => Some(taken),
+                    None => continue,
+                },
+                None => continue,
+            };
+            fault::point("control-taken");
             // ENOENT: the kernel has given up on it already.
-            let _ = (&self.device).write(packet);
+            let _ = (&mut &*self.device).write(packet);
+            fault::point("control-answered");
+            if let Some(taken) = taken {
+                self.in_flight.release(taken);
+            }
         }
     }
 }

@@ -3,14 +3,13 @@
 //! A notification may wait for a request in flight, so that no thread that answers requests may send one. Replies to writers go through the
 //! same queue: whoever comes back from a write finds everything told before its answer visible in the tree.
 
-use std::ffi::OsStr;
 use std::sync::{Arc, OnceLock, PoisonError, mpsc};
 use std::thread;
 
-use fuser::{INodeNo, Notifier};
-
 use crate::engine::{Engine, Notice};
+use crate::fault;
 use crate::fuse::Pollers;
+use crate::kernel::Kernel;
 use crate::model::Change;
 use crate::stats::{Count, Stats};
 use crate::storage::Records;
@@ -18,6 +17,7 @@ use crate::storage::Records;
 enum Job {
     Change { change: Change, was_gone: bool },
     Reply(Box<dyn FnOnce() + Send>),
+    Notices(Vec<Notice>),
     Settle(mpsc::Sender<()>),
     End,
 }
@@ -77,6 +77,11 @@ impl Tree {
         }
     }
 
+    /// Has these told before anything else that is told from now on.
+    pub(crate) fn tell(&self, notices: Vec<Notice>) {
+        let _ = self.jobs.send(Job::Notices(notices));
+    }
+
     pub(crate) fn end(&self) {
         let _ = self.jobs.send(Job::End);
     }
@@ -89,15 +94,11 @@ pub struct Teller {
     engine: Arc<Engine<Records>>,
     pollers: Pollers,
     /// Set once the record connection is up; what changes before is not known to any kernel.
-    notifier: Arc<OnceLock<Notifier>>,
+    kernel: Arc<OnceLock<Kernel>>,
 }
 
 /// A tree's handle and the other end of its queue.
-pub fn pair(
-    engine: Arc<Engine<Records>>,
-    pollers: Pollers,
-    notifier: Arc<OnceLock<Notifier>>,
-) -> (Tree, Teller) {
+pub fn pair(engine: Arc<Engine<Records>>, pollers: Pollers, kernel: Arc<OnceLock<Kernel>>) -> (Tree, Teller) {
     let (send, jobs) = mpsc::channel();
     let records = Arc::new(Stats::default());
     let tree = Tree {
@@ -106,7 +107,7 @@ pub fn pair(
         controls: Arc::new(Stats::default()),
         engine: engine.clone(),
     };
-    (tree, Teller { jobs, stats: records, engine, pollers, notifier })
+    (tree, Teller { jobs, stats: records, engine, pollers, kernel })
 }
 
 impl Tree {
@@ -134,6 +135,7 @@ impl Teller {
                 Job::Change { change, was_gone } => {
                     self.engine.apply(&change, was_gone).iter().for_each(|notice| self.tell(notice));
                 }
+                Job::Notices(notices) => notices.iter().for_each(|notice| self.tell(notice)),
                 Job::Reply(reply) => reply(),
                 Job::Settle(done) => drop(done.send(())),
                 Job::End => break,
@@ -148,23 +150,26 @@ impl Teller {
     }
 
     fn tell(&self, notice: &Notice) {
-        let Some(notifier) = self.notifier.get() else {
+        fault::point("tell");
+        let Some(kernel) = self.kernel.get() else {
             return;
         };
         let (what, told) = match notice {
-            Notice::Entry { dir, name } => {
-                (Count::InvalEntry, notifier.inval_entry(INodeNo(*dir), OsStr::new(&**name)))
-            }
+            Notice::Entry { dir, name } => (Count::InvalEntry, kernel.inval_entry(*dir, name.as_bytes())),
             Notice::Listing { dir } => {
                 // Dropping a listing does not wait for one that is being read, dropping a name does: with this name, which is in no
                 // directory, what was listed from the old state is in the kernel's cache before it is dropped.
-                let waited = notifier.inval_entry(INodeNo(*dir), OsStr::new("%~"));
-                (Count::InvalInode, waited.and_then(|()| notifier.inval_inode(INodeNo(*dir), 0, 0)))
+                let waited = kernel.inval_entry(*dir, b"%~");
+                let waited =
+                    waited.or_else(|e| if e.raw_os_error() == Some(libc::ENOENT) { Ok(()) } else { Err(e) });
+                (Count::InvalInode, waited.and_then(|()| kernel.inval_inode(*dir)))
             }
         };
         self.stats.add(what);
-        // An error is that of a connection that is going away; what the kernel does not know it answers ENOENT, which is success here.
-        if let Err(error) = told {
+        // What the kernel does not know it answers ENOENT; any other error is that of a connection that is going away.
+        if let Err(error) = told
+            && error.raw_os_error() != Some(libc::ENOENT)
+        {
             tracing::debug!(?notice, %error, "the kernel did not take a notification");
         }
     }

@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 
+use super::listing::BEING_MADE;
 use super::{Attr, Body, Errno, Node, ROOT};
+use crate::handover::{Log, Seen};
 
 /// All live inodes. A directory keeps its looked-up children ordered by name; what has left the tree ("detached") stays until forgotten.
 #[derive(Debug)]
 pub(super) struct Table<K> {
     slots: HashMap<u64, Slot<K>, Mix>,
     next: u64,
+    /// Where a successor finds them.
+    log: Option<Log>,
 }
 
 #[derive(Debug)]
@@ -17,6 +21,8 @@ struct Slot<K> {
     name: Box<str>,
     parent: u64,
     references: u64,
+    /// The kernel also holds references that a predecessor gave it, nobody knows how many; it drops them together with the last of ours.
+    inherited: bool,
     /// For directories only: most inodes are files, and there may be a great many.
     dir: Option<Box<Dir>>,
     born: u32,
@@ -37,13 +43,63 @@ impl<K: Clone + PartialEq> Table<K> {
             name: "".into(),
             parent: ROOT,
             references: 1,
+            inherited: false,
             dir: Some(Box::default()),
             born: 0,
             attached: true,
         };
         let mut slots = HashMap::default();
         slots.insert(ROOT, slot);
-        Self { slots, next: first }
+        Self { slots, next: first, log: None }
+    }
+
+    /// Writes down in `log`, from now on, what a successor must know.
+    pub(super) fn keep(&mut self, log: Log) {
+        self.log = Some(log);
+        self.rewrite_log();
+    }
+
+    fn rewrite_log(&mut self) {
+        let Some(mut log) = self.log.take() else {
+            return;
+        };
+        // What has left the tree goes first: the kernel may not know yet, and of one name the last counts.
+        let mut inodes: Vec<_> = self.slots.iter().collect();
+        inodes.sort_unstable_by_key(|(ino, slot)| (slot.attached, **ino));
+        log.rewrite(inodes.into_iter().map(|(ino, slot)| slot.seen(*ino)));
+        self.log = Some(log);
+    }
+
+    /// An inode that a predecessor told the kernel of.
+    pub(super) fn inherit(&mut self, seen: &Seen, node: Node<K>) {
+        let control = matches!(node.body, Body::Control(_));
+        let dir = matches!(node.body, Body::Dir(_)).then(Box::default);
+        let slot = Slot {
+            node,
+            name: seen.name.clone(),
+            parent: seen.parent,
+            references: 0,
+            inherited: true,
+            dir,
+            born: seen.born,
+            attached: true,
+        };
+        self.put(seen.ino, slot, !control);
+    }
+
+    fn put(&mut self, ino: u64, slot: Slot<K>, by_name: bool) {
+        let (parent, name) = (slot.parent, slot.name.clone());
+        self.slots.insert(ino, slot);
+        if !by_name {
+            return;
+        }
+        let at =
+            self.slots.get(&parent).and_then(|slot| slot.dir.as_deref()).map(|dir| self.position(dir, &name));
+        if let Some(Err(at)) = at
+            && let Some(dir) = self.slots.get_mut(&parent).and_then(|slot| slot.dir.as_deref_mut())
+        {
+            dir.children.insert(at, ino);
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -100,6 +156,12 @@ impl<K: Clone + PartialEq> Table<K> {
 
     pub(super) fn set_listed(&mut self, ino: u64, listed: u64) {
         if let Some(dir) = self.slots.get_mut(&ino).and_then(|slot| slot.dir.as_deref_mut()) {
+            if let Some(log) = &mut self.log
+                && listed > BEING_MADE
+                && listed != dir.listed
+            {
+                log.listed(ino, listed);
+            }
             dir.listed = listed;
         }
     }
@@ -118,8 +180,7 @@ impl<K: Clone + PartialEq> Table<K> {
             return Err(libc::ESTALE);
         }
         let dir = slot.dir.as_deref().ok_or(libc::ENOTDIR)?;
-        let mut at = self.position(dir, name);
-        if let Ok(found) = at {
+        if let Ok(found) = self.position(dir, name) {
             let ino = dir.children[found];
             if let Some(child) = self.slots.get_mut(&ino)
                 && child.node.same(&node)
@@ -128,19 +189,27 @@ impl<K: Clone + PartialEq> Table<K> {
                 return self.attr(ino);
             }
             self.detach(ino);
-            at = Err(found);
         }
         let ino = self.next;
         self.next += 1;
         let dir = matches!(node.body, Body::Dir(_)).then(Box::default);
-        let slot = Slot { node, name: name.into(), parent, references: 1, dir, born: now, attached: true };
-        self.slots.insert(ino, slot);
-        if !fresh
-            && let Err(at) = at
-            && let Some(dir) = self.slots.get_mut(&parent).and_then(|slot| slot.dir.as_deref_mut())
-        {
-            dir.children.insert(at, ino);
+        let slot = Slot {
+            node,
+            name: name.into(),
+            parent,
+            references: 1,
+            inherited: false,
+            dir,
+            born: now,
+            attached: true,
+        };
+        if self.log.as_ref().is_some_and(Log::is_due) {
+            self.rewrite_log();
         }
+        if let Some(log) = &mut self.log {
+            log.born(&slot.seen(ino));
+        }
+        self.put(ino, slot, !fresh);
         self.attr(ino)
     }
 
@@ -181,14 +250,32 @@ impl<K: Clone + PartialEq> Table<K> {
         let Some(slot) = self.slots.get_mut(&ino) else {
             return;
         };
+        // More than ours: the kernel lets go of a predecessor's as well, which it does only when it forgets the inode.
+        slot.inherited &= count <= slot.references;
         slot.references = slot.references.saturating_sub(count);
-        if slot.references == 0 && ino != ROOT {
+        if slot.references == 0 && !slot.inherited && ino != ROOT {
+            if let Some(log) = &mut self.log {
+                log.gone(ino);
+            }
             // The kernel forgets children before their directory; should one be left, it must not be found by name any more.
             self.detach(ino);
             self.slots.remove(&ino);
             if self.slots.capacity() > 4096 && self.slots.len() < self.slots.capacity() / 8 {
                 self.slots.shrink_to_fit();
             }
+        }
+    }
+}
+
+impl<K: PartialEq> Slot<K> {
+    fn seen(&self, ino: u64) -> Seen {
+        Seen {
+            ino,
+            parent: self.parent,
+            print: self.node.print(),
+            listed: self.dir.as_deref().map_or(0, |dir| dir.listed),
+            born: self.born,
+            name: self.name.clone(),
         }
     }
 }

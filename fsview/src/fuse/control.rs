@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +17,8 @@ use fuser::{
 use super::{BLOCK, errno, file_attr, fill_names};
 use crate::control::Desk;
 use crate::engine::{Attr, Body, Engine};
+use crate::fault;
+use crate::handover::{InFlight, Ledger};
 use crate::model::{Caller, PAYLOAD_MAX};
 use crate::proxy::MAX_WRITE;
 use crate::stats::{Count, Stats};
@@ -36,13 +39,29 @@ pub struct ControlFs {
     desk: Arc<Desk>,
     stats: Arc<Stats>,
     pollers: Pollers,
-    born: SystemTime,
+    ledger: Ledger,
+    in_flight: Arc<InFlight>,
+    polled: AtomicU64,
 }
 
 impl ControlFs {
-    /// An adapter that counts into `stats` and leaves those who poll in `pollers`.
-    pub fn new(engine: Arc<Engine<Controls>>, desk: Arc<Desk>, stats: Arc<Stats>, pollers: Pollers) -> Self {
-        Self { engine, desk, stats, pollers, born: SystemTime::now() }
+    /// An adapter that counts into `stats`, leaves those who poll in `pollers`, and marks requests in `in_flight` that have become operations.
+    pub fn new(
+        engine: Arc<Engine<Controls>>,
+        desk: Arc<Desk>,
+        stats: Arc<Stats>,
+        pollers: Pollers,
+        ledger: Ledger,
+        in_flight: Arc<InFlight>,
+    ) -> Self {
+        let polled = AtomicU64::new(ledger.polled());
+        Self { engine, desk, stats, pollers, ledger, in_flight, polled }
+    }
+
+    /// The descriptor, which a predecessor may have opened.
+    fn opened(&self, ino: INodeNo, fh: FileHandle) -> u64 {
+        self.desk.know(fh.0, || self.place(ino.0));
+        fh.0
     }
 
     fn place(&self, ino: u64) -> Option<Place> {
@@ -53,7 +72,7 @@ impl ControlFs {
     }
 
     fn attr(&self, attr: &Attr) -> FileAttr {
-        let mut file = file_attr(attr, self.born);
+        let mut file = file_attr(attr, self.ledger.mounted_at());
         match self.place(attr.ino) {
             Some(Place::Events) => {
                 file.size = self.desk.events().size();
@@ -170,7 +189,7 @@ impl Filesystem for ControlFs {
     fn read(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -179,7 +198,7 @@ impl Filesystem for ControlFs {
         reply: ReplyData,
     ) {
         self.stats.add(Count::Read);
-        match self.desk.read(fh.0, offset, size) {
+        match self.desk.read(self.opened(ino, fh), offset, size) {
             Ok(bytes) => reply.data(&bytes),
             Err(e) => reply.error(errno(e)),
         }
@@ -188,7 +207,7 @@ impl Filesystem for ControlFs {
     fn write(
         &self,
         request: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         data: &[u8],
@@ -204,13 +223,18 @@ impl Filesystem for ControlFs {
             Ok(taken) => reply.written(taken),
             Err(e) => reply.error(errno(e)),
         };
-        self.desk.write(fh.0, offset, data, nonblock, caller, Box::new(answer));
+        let fh = self.opened(ino, fh);
+        fault::point("control-served");
+        self.in_flight.begin(request.unique().0);
+        fault::point("control-begun");
+        self.desk.write(fh, offset, data, nonblock, caller, Box::new(answer));
+        fault::point("control-commanded");
     }
 
     fn poll(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         notifier: PollNotifier,
         events: PollEvents,
@@ -219,12 +243,16 @@ impl Filesystem for ControlFs {
     ) {
         self.stats.add(Count::Poll);
         if flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY) {
+            let handle = notifier.handle().0;
+            if self.polled.fetch_max(handle, Ordering::Relaxed) < handle {
+                self.ledger.set_polled(handle);
+            }
             let mut pollers = self.pollers.lock().unwrap_or_else(PoisonError::into_inner);
-            pollers.retain(|other| other.handle().0 != notifier.handle().0);
+            pollers.retain(|other| other.handle().0 != handle);
             pollers.push(notifier);
         }
         let mut ready = PollEvents::POLLOUT | PollEvents::POLLWRNORM;
-        if self.desk.readable(fh.0) {
+        if self.desk.readable(self.opened(ino, fh)) {
             ready |= PollEvents::POLLIN | PollEvents::POLLRDNORM;
         }
         reply.poll(ready & events);

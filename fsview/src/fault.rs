@@ -1,0 +1,47 @@
+//! Points at which a test can make the process die, in debug builds only: with `OSC_FAULT=<point>:<n>` it gets SIGKILL when it passes
+//! `<point>` for the n-th time.
+
+/// Every point of this crate, in the order in which a request passes them.
+pub const POINTS: &[&str] = &[
+    "control-read",
+    "control-listed",
+    "control-handed-on",
+    "control-served",
+    "control-begun",
+    "control-commanded",
+    "control-replied",
+    "control-taken",
+    "control-answered",
+    "record-served",
+    "record-looked-up",
+    "record-read",
+    "record-listed",
+    "tell",
+];
+
+/// Passes a point.
+#[cfg(debug_assertions)]
+pub fn point(name: &str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    static WANTED: OnceLock<Option<(String, AtomicI64)>> = OnceLock::new();
+    let wanted = WANTED.get_or_init(|| {
+        let wanted = std::env::var("OSC_FAULT").ok()?;
+        let (point, count) = wanted.split_once(':')?;
+        Some((point.to_owned(), AtomicI64::new(count.parse().ok()?)))
+    });
+    if let Some((point, left)) = wanted
+        && point == name
+        && left.fetch_sub(1, Ordering::Relaxed) == 1
+    {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Passes a point.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn point(_: &str) {}
