@@ -10,7 +10,7 @@ mod table;
 mod touch;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use listing::{Entry, Listing};
@@ -156,6 +156,7 @@ pub struct Engine<L: Layout> {
     made: std::time::Instant,
     /// How long before that the tree was mounted, in seconds.
     age: u32,
+    untidy: AtomicBool,
 }
 
 struct State<K> {
@@ -177,7 +178,13 @@ impl<L: Layout> Engine<L> {
         let root = Node { body: Body::Dir(layout.root()), perm: 0o555, gid: 0 };
         let state =
             State { table: Table::new(root, random_start()), listings: listing::Recent::default(), epoch: 0 };
-        Self { layout, state: Mutex::new(state), made: std::time::Instant::now(), age: 0 }
+        Self {
+            layout,
+            state: Mutex::new(state),
+            made: std::time::Instant::now(),
+            age: 0,
+            untidy: AtomicBool::new(false),
+        }
     }
 
     /// What is where.
@@ -215,7 +222,11 @@ impl<L: Layout> Engine<L> {
                 continue;
             }
             let node = found.ok_or(libc::ENOENT)?;
-            return state.table.reference(parent, name, node, self.now());
+            let attr = state.table.reference(parent, name, node, self.now());
+            if state.table.is_untidy() {
+                self.untidy.store(true, Ordering::Relaxed);
+            }
+            return attr;
         }
     }
 

@@ -21,6 +21,7 @@ use crate::fault;
 use crate::proxy::MAX_WRITE;
 use crate::stats::{Count, Stats};
 use crate::storage::Records;
+use crate::tree::Tree;
 
 pub use control::{ControlFs, Pollers};
 
@@ -36,14 +37,15 @@ const BLOCK: u64 = 512;
 #[derive(Debug)]
 pub struct RecordFs {
     engine: Arc<Engine<Records>>,
+    tree: Tree,
     stats: Arc<Stats>,
     born: SystemTime,
 }
 
 impl RecordFs {
-    /// An adapter for a tree mounted at `born` that counts into `stats`.
-    pub fn new(engine: Arc<Engine<Records>>, stats: Arc<Stats>, born: SystemTime) -> Self {
-        Self { engine, stats, born }
+    /// An adapter for the engine of `tree`, which was mounted at `born`.
+    pub fn new(engine: Arc<Engine<Records>>, tree: Tree, born: SystemTime) -> Self {
+        Self { engine, stats: tree.record_counter(), tree, born }
     }
 }
 
@@ -122,6 +124,9 @@ impl Filesystem for RecordFs {
         self.stats.add(Count::Lookup);
         fault::point("record-served");
         let found = name.to_str().ok_or(libc::ENOENT).and_then(|name| self.engine.lookup(parent.0, name));
+        if self.engine.wants_tidying() {
+            self.tree.tidy();
+        }
         fault::point("record-looked-up");
         match found {
             Ok(attr) => reply.entry(&FOREVER, &file_attr(&attr, self.born), Generation(0)),

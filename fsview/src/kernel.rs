@@ -3,8 +3,12 @@
 //! They go straight to the device, past any proxy: dropping a name may wait for a request in flight, which the proxy has to answer.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+
+use crate::messenger::Messenger;
 
 const FUSE_NOTIFY_POLL: i32 = 1;
 const FUSE_NOTIFY_INVAL_INODE: i32 = 2;
@@ -14,12 +18,20 @@ const OUT_HEADER: usize = 16;
 
 /// A connection's device.
 #[derive(Clone, Debug)]
-pub struct Kernel(Arc<File>);
+pub struct Kernel {
+    device: Arc<File>,
+    messenger: Option<Arc<Messenger>>,
+}
 
 impl Kernel {
     /// Over a device.
     pub fn new(device: Arc<File>) -> Self {
-        Self(device)
+        Self { device, messenger: None }
+    }
+
+    /// The same with another process to wait where telling something has to wait.
+    pub fn with(self, messenger: Option<Messenger>) -> Self {
+        Self { messenger: messenger.map(Arc::new), ..self }
     }
 
     /// Drop what you know of `name` in `dir`. Waits for requests that hold the directory.
@@ -62,14 +74,29 @@ impl Kernel {
         self.tell(FUSE_NOTIFY_RESEND, &[])
     }
 
+    /// Makes the kernel ask something itself, so that there is a first request. Returns at once.
+    pub fn ask(&self, at: &Path) {
+        let (messenger, at) = (self.messenger.clone(), at.to_owned());
+        let ask = move || {
+            if messenger.and_then(|messenger| messenger.ask(&at)).is_none() {
+                let _ = nix::sys::statfs::statfs(&at);
+            }
+        };
+        let _ = thread::Builder::new().name("fuse-ask".into()).spawn(ask);
+    }
+
     fn tell(&self, what: i32, body: &[u8]) -> io::Result<()> {
-        let header = header(OUT_HEADER + body.len(), what, 0);
-        (&*self.0).write_vectored(&[IoSlice::new(&header), IoSlice::new(body)]).map(drop)
+        let mut packet = header(OUT_HEADER + body.len(), what, 0).to_vec();
+        packet.extend_from_slice(body);
+        match self.messenger.as_ref().and_then(|messenger| messenger.carry(&packet)) {
+            Some(told) => told,
+            None => (&*self.device).write(&packet).map(drop),
+        }
     }
 
     /// Answers a request with an errno. That the kernel has given up on it is as good.
     pub fn refuse(&self, unique: u64, errno: i32) {
-        let _ = (&*self.0).write(&header(OUT_HEADER, -errno, unique));
+        let _ = (&*self.device).write(&header(OUT_HEADER, -errno, unique));
     }
 }
 

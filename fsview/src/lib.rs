@@ -22,6 +22,7 @@ pub mod fault;
 mod fuse;
 mod handover;
 mod kernel;
+mod messenger;
 mod model;
 mod mount;
 mod mountpoint;
@@ -33,6 +34,7 @@ mod storage;
 mod tree;
 
 pub use handover::Handover;
+pub use messenger::carry_messages;
 pub use model::{
     Caller, Change, ElementNames, Model, Operation, Outcome, PAYLOAD_MAX, Plugin, Request, Server, Target,
     Verb,

@@ -1,6 +1,7 @@
 //! Mounting the tree, and taking it down.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -19,6 +20,7 @@ use crate::engine::{Engine, Layout, Notice, ROOT};
 use crate::fuse::{ControlFs, Pollers, RecordFs};
 use crate::handover::{Handover, Ledger, Log, Side};
 use crate::kernel::Kernel;
+use crate::messenger::Messenger;
 use crate::model::Model;
 pub use crate::mountpoint::MountError;
 use crate::mountpoint::{canonical, mounts, prepare};
@@ -47,6 +49,9 @@ pub struct Options {
     /// Keep copies of requests under way for a successor even where the kernel could send them again. (Before Linux 6.9 it cannot, and they
     /// are kept in any case.) A request for what the kernel has not cached then takes longer.
     pub copy_requests: bool,
+    /// The command line of a program that calls [`carry_messages`](crate::carry_messages). Without one, a process that is killed while it
+    /// tells the kernel of a change may have to wait for its successor before it can die.
+    pub messenger: Option<Vec<OsString>>,
 }
 
 impl Options {
@@ -58,6 +63,7 @@ impl Options {
             fs_name: "oscd".into(),
             threads: 2,
             copy_requests: false,
+            messenger: None,
         }
     }
 }
@@ -181,10 +187,17 @@ fn serve(
     let unread = |e| failed("no ledger", at)(e);
     let age = ledger.mounted_at().elapsed().map_or(0, |age| u32::try_from(age.as_secs()).unwrap_or(u32::MAX));
 
+    // While the rest is done it comes up.
+    let messenger = options.messenger.as_deref().map(|command| Messenger::start(command, &records.device));
+    let messenger = messenger.transpose().unwrap_or_else(|error| {
+        tracing::warn!(%error, "no process to tell the kernel of changes; this one does, and may be hard to kill");
+        None
+    });
+
     let mut engine = Engine::new(Records::new(model.clone(), options.gid));
-    let log = ledger.log(Side::Records).map_err(unread)?;
+    let mut log = ledger.log(Side::Records).map_err(unread)?;
     let notices =
-        if records.succeeds { inherit_records(&mut engine, &log, age).map_err(unread)? } else { vec![] };
+        if records.succeeds { inherit_records(&mut engine, &mut log, age).map_err(unread)? } else { vec![] };
     engine.keep(log);
     let engine = Arc::new(engine);
     let pollers = Pollers::default();
@@ -198,15 +211,16 @@ fn serve(
         true => Some(Arc::new(ledger.in_flight(Side::Records).map_err(unread)?)),
         false => None,
     };
+    let told = Kernel::new(records.device.clone()).with(messenger);
     // Set once: nobody else has it yet.
-    let _ = kernel.set(Kernel::new(records.device.clone()));
-    let filesystem = RecordFs::new(engine, tree.record_counter(), ledger.mounted_at());
+    let _ = kernel.set(told.clone());
+    let filesystem = RecordFs::new(engine, tree.clone(), ledger.mounted_at());
     let (record_session, record_proxy) =
         records.serve(filesystem, threads, proxied).map_err(failed("no session for the records", at))?;
 
     let controls = controls()?;
     let mut engine = Engine::new(Controls::new(model, options.gid));
-    let log = ledger.log(Side::Controls).map_err(unread)?;
+    let mut log = ledger.log(Side::Controls).map_err(unread)?;
     if controls.succeeds {
         // Nothing of it is cached.
         let _ = engine.inherit(log.read().map_err(unread)?.0, age);
@@ -227,8 +241,9 @@ fn serve(
 
     let took_over = records.succeeds;
     if took_over {
-        resume(&[&records, &controls], copies, ledger, at);
+        resume(&told, &controls, copies, ledger);
         tree.tell(notices);
+        tree.tidy();
     }
     let teller = teller.spawn().map_err(failed("no thread for notifications", at))?;
     Ok(Mounted {
@@ -244,7 +259,7 @@ fn serve(
     })
 }
 
-fn inherit_records(engine: &mut Engine<Records>, log: &Log, age: u32) -> io::Result<Vec<Notice>> {
+fn inherit_records(engine: &mut Engine<Records>, log: &mut Log, age: u32) -> io::Result<Vec<Notice>> {
     let (mut seen, complete) = log.read()?;
     if complete {
         return Ok(engine.inherit(seen, age));
@@ -264,21 +279,15 @@ fn inherit_records(engine: &mut Engine<Records>, log: &Log, age: u32) -> io::Res
 }
 
 /// Wakes those who wait for a dead process and have no request under way, and looks for lost ones.
-fn resume(connections: &[&Connection], copies: bool, ledger: &Ledger, at: &Path) {
-    for connection in connections {
-        if !copies {
-            break;
-        }
+fn resume(records: &Kernel, controls: &Connection, copies: bool, ledger: &Ledger) {
+    if copies {
         // A request of our own ends the wait for the first one, behind which lost ones are looked for.
-        let at = if connection.side == Side::Controls { at.join(CONTROL_DIR) } else { at.to_owned() };
-        let ask = move || nix::sys::statfs::statfs(&at).map_or((), |_| ());
-        let _ = thread::Builder::new().name("fuse-ask".into()).spawn(ask);
+        records.ask(ledger.mountpoint());
+        records.ask(&ledger.mountpoint().join(CONTROL_DIR));
     }
-    if let Some(controls) = connections.iter().find(|connection| connection.side == Side::Controls) {
-        let (kernel, last) = (Kernel::new(controls.device.clone()), ledger.polled());
-        for poll in last.saturating_sub(POLLERS).max(1)..=last {
-            let _ = kernel.wake(poll);
-        }
+    let (kernel, last) = (Kernel::new(controls.device.clone()), ledger.polled());
+    for poll in last.saturating_sub(POLLERS).max(1)..=last {
+        let _ = kernel.wake(poll);
     }
 }
 

@@ -26,8 +26,6 @@ const HAS_RESEND: u32 = 1 << (39 - 32);
 pub struct Connection {
     /// /dev/fuse.
     pub device: Arc<File>,
-    /// Which of the two.
-    pub side: Side,
     /// The kernel's INIT request.
     pub init: Vec<u8>,
     /// Whether a predecessor served it.
@@ -47,7 +45,7 @@ impl Connection {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the kernel's first request is no INIT"));
         }
         ledger.set_init(side, &init)?;
-        Ok(Self { device, side, init, succeeds: false })
+        Ok(Self { device, init, succeeds: false })
     }
 
     /// A predecessor's.
@@ -59,7 +57,7 @@ impl Connection {
         if word(&init, 4) != FUSE_INIT {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the ledger has no INIT"));
         }
-        Ok(Self { device: Arc::new(File::from(device)), side, init, succeeds: true })
+        Ok(Self { device: Arc::new(File::from(device)), init, succeeds: true })
     }
 
     /// Whether the kernel can send requests again that were not answered (Linux 6.9).

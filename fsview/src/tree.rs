@@ -18,6 +18,7 @@ enum Job {
     Change { change: Change, was_gone: bool },
     Reply(Box<dyn FnOnce() + Send>),
     Notices(Vec<Notice>),
+    Tidy,
     Settle(mpsc::Sender<()>),
     End,
 }
@@ -82,6 +83,11 @@ impl Tree {
         let _ = self.jobs.send(Job::Notices(notices));
     }
 
+    /// Has the ledger written anew once everything is told.
+    pub(crate) fn tidy(&self) {
+        let _ = self.jobs.send(Job::Tidy);
+    }
+
     pub(crate) fn end(&self) {
         let _ = self.jobs.send(Job::End);
     }
@@ -136,6 +142,7 @@ impl Teller {
                     self.engine.apply(&change, was_gone).iter().for_each(|notice| self.tell(notice));
                 }
                 Job::Notices(notices) => notices.iter().for_each(|notice| self.tell(notice)),
+                Job::Tidy => self.engine.tidy(),
                 Job::Reply(reply) => reply(),
                 Job::Settle(done) => drop(done.send(())),
                 Job::End => break,

@@ -1,6 +1,7 @@
 //! Taking over the inodes of a predecessor: what still is what it was stays in use, the kernel is told of the rest.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use super::listing::Listing;
 use super::{Body, Engine, Layout, Notice, ROOT};
@@ -10,6 +11,17 @@ impl<L: Layout> Engine<L> {
     /// Writes down in `log`, from now on, which inodes the kernel knows.
     pub fn keep(&self, log: Log) {
         self.state().table.keep(log);
+    }
+
+    /// Whether the log is to be written anew. Says so once.
+    pub fn wants_tidying(&self) -> bool {
+        self.untidy.swap(false, Ordering::Relaxed)
+    }
+
+    /// Writes the log anew. To be called when the kernel has been told of every change that this engine knows: until then, a successor
+    /// finds in the log what it would have to tell.
+    pub fn tidy(&self) {
+        self.state().table.rewrite_log();
     }
 
     /// Goes on, before anything else is done, with the inodes that a predecessor told the kernel of, `age` seconds after the tree was mounted.

@@ -21,8 +21,6 @@ struct Slot<K> {
     name: Box<str>,
     parent: u64,
     references: u64,
-    /// The kernel also holds references that a predecessor gave it, nobody knows how many; it drops them together with the last of ours.
-    inherited: bool,
     /// For directories only: most inodes are files, and there may be a great many.
     dir: Option<Box<Dir>>,
     born: u32,
@@ -43,7 +41,6 @@ impl<K: Clone + PartialEq> Table<K> {
             name: "".into(),
             parent: ROOT,
             references: 1,
-            inherited: false,
             dir: Some(Box::default()),
             born: 0,
             attached: true,
@@ -56,18 +53,19 @@ impl<K: Clone + PartialEq> Table<K> {
     /// Writes down in `log`, from now on, what a successor must know.
     pub(super) fn keep(&mut self, log: Log) {
         self.log = Some(log);
-        self.rewrite_log();
     }
 
-    fn rewrite_log(&mut self) {
-        let Some(mut log) = self.log.take() else {
-            return;
-        };
-        // What has left the tree goes first: the kernel may not know yet, and of one name the last counts.
-        let mut inodes: Vec<_> = self.slots.iter().collect();
-        inodes.sort_unstable_by_key(|(ino, slot)| (slot.attached, **ino));
-        log.rewrite(inodes.into_iter().map(|(ino, slot)| slot.seen(*ino)));
-        self.log = Some(log);
+    pub(super) fn is_untidy(&self) -> bool {
+        self.log.as_ref().is_some_and(Log::is_due)
+    }
+
+    pub(super) fn rewrite_log(&mut self) {
+        if let Some(mut log) = self.log.take() {
+            // What has left the tree could not be found again. The root is there for its listing.
+            let kept = self.slots.iter().filter(|(_, slot)| slot.attached);
+            log.rewrite(kept.map(|(ino, slot)| slot.seen(*ino)));
+            self.log = Some(log);
+        }
     }
 
     /// An inode that a predecessor told the kernel of.
@@ -78,8 +76,7 @@ impl<K: Clone + PartialEq> Table<K> {
             node,
             name: seen.name.clone(),
             parent: seen.parent,
-            references: 0,
-            inherited: true,
+            references: seen.references,
             dir,
             born: seen.born,
             attached: true,
@@ -186,6 +183,9 @@ impl<K: Clone + PartialEq> Table<K> {
                 && child.node.same(&node)
             {
                 child.references += 1;
+                if let Some(log) = &mut self.log {
+                    log.referenced(ino);
+                }
                 return self.attr(ino);
             }
             self.detach(ino);
@@ -193,19 +193,7 @@ impl<K: Clone + PartialEq> Table<K> {
         let ino = self.next;
         self.next += 1;
         let dir = matches!(node.body, Body::Dir(_)).then(Box::default);
-        let slot = Slot {
-            node,
-            name: name.into(),
-            parent,
-            references: 1,
-            inherited: false,
-            dir,
-            born: now,
-            attached: true,
-        };
-        if self.log.as_ref().is_some_and(Log::is_due) {
-            self.rewrite_log();
-        }
+        let slot = Slot { node, name: name.into(), parent, references: 1, dir, born: now, attached: true };
         if let Some(log) = &mut self.log {
             log.born(&slot.seen(ino));
         }
@@ -250,13 +238,11 @@ impl<K: Clone + PartialEq> Table<K> {
         let Some(slot) = self.slots.get_mut(&ino) else {
             return;
         };
-        // More than ours: the kernel lets go of a predecessor's as well, which it does only when it forgets the inode.
-        slot.inherited &= count <= slot.references;
         slot.references = slot.references.saturating_sub(count);
-        if slot.references == 0 && !slot.inherited && ino != ROOT {
-            if let Some(log) = &mut self.log {
-                log.gone(ino);
-            }
+        if let Some(log) = &mut self.log {
+            log.forgotten(ino, count);
+        }
+        if slot.references == 0 && ino != ROOT {
             // The kernel forgets children before their directory; should one be left, it must not be found by name any more.
             self.detach(ino);
             self.slots.remove(&ino);
@@ -272,6 +258,7 @@ impl<K: PartialEq> Slot<K> {
         Seen {
             ino,
             parent: self.parent,
+            references: self.references,
             print: self.node.print(),
             listed: self.dir.as_deref().map_or(0, |dir| dir.listed),
             born: self.born,

@@ -152,6 +152,9 @@ impl Filesystem for ControlFs {
 
     fn open(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         self.stats.add(Count::Open);
+        if self.engine.wants_tidying() {
+            self.engine.tidy();
+        }
         match self.place(ino.0) {
             Some(place) => {
                 let flags = FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES;

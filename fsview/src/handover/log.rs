@@ -1,7 +1,7 @@
 //! The inodes that the kernel knows, as a log that is written anew when most of it is history.
 //!
-//! References are not counted here: a successor that adopts an inode knows that the kernel has at least one, and the kernel drops them all
-//! at once. An entry is written before the answer that tells the kernel of it, so that what an interrupted write leaves is known to nobody.
+//! An entry is written before the answer that tells the kernel of it: what an interrupted write leaves is known to nobody, and the kernel
+//! never has more references to an inode than are counted here.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::ledger::{long, word};
+use crate::engine::ROOT;
 use crate::names;
 
 /// Each log has two areas, of which one is in use.
@@ -20,8 +21,9 @@ const AREA: u64 = 1 << 40;
 const SMALL: u64 = 1 << 20;
 const HEAD: usize = 8;
 const BORN: u8 = 1;
-const GONE: u8 = 2;
-const LISTED: u8 = 3;
+const REFERENCED: u8 = 2;
+const FORGOTTEN: u8 = 3;
+const LISTED: u8 = 4;
 
 /// An inode as the log knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Seen {
     pub ino: u64,
     /// The directory's.
     pub parent: u64,
+    /// How many references the kernel holds.
+    pub references: u64,
     /// Stands for kind, permissions and content.
     pub print: u64,
     /// Stands for the names of a directory whose listing the kernel may hold; 0 for none.
@@ -38,6 +42,12 @@ pub struct Seen {
     pub born: u32,
     /// File name.
     pub name: Box<str>,
+}
+
+impl Seen {
+    fn root() -> Self {
+        Self { ino: ROOT, parent: ROOT, references: 1, print: 0, listed: 0, born: 0, name: "".into() }
+    }
 }
 
 /// The log of one connection.
@@ -64,15 +74,16 @@ impl Log {
         self.areas + self.area * AREA
     }
 
-    /// What the kernel knows of a predecessor's inodes, in the order of their births, and whether that is all. To be followed by
-    /// [`rewrite`](Self::rewrite).
+    /// What the kernel knows of a predecessor's inodes, in the order of their births, and whether that is all. From then on the log is
+    /// continued.
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn read(&self) -> io::Result<(Vec<Seen>, bool)> {
+    pub fn read(&mut self) -> io::Result<(Vec<Seen>, bool)> {
         let mut missing = [0; 4];
         self.file.read_exact_at(&mut missing, self.state + 4)?;
         let mut seen: HashMap<u64, (usize, Seen)> = HashMap::new();
+        self.end = 0;
         let (mut bytes, mut at, mut order) = (Vec::new(), 0, 0);
         let mut offset = self.offset();
         loop {
@@ -94,6 +105,7 @@ impl Log {
             take_in(&mut seen, body, order);
             order += 1;
             at += HEAD + len;
+            self.end += (HEAD + len) as u64;
         }
         let mut seen: Vec<_> = seen.into_values().collect();
         seen.sort_unstable_by_key(|(order, _)| *order);
@@ -107,10 +119,17 @@ impl Log {
         self.append(&entry);
     }
 
-    /// The kernel has forgotten an inode.
-    pub fn gone(&mut self, ino: u64) {
+    /// The kernel is about to be told of an inode once more.
+    pub fn referenced(&mut self, ino: u64) {
         let mut entry = Vec::new();
-        put(&mut entry, GONE, &[ino, 0], "");
+        put(&mut entry, REFERENCED, &[ino], "");
+        self.append(&entry);
+    }
+
+    /// The kernel has dropped references to an inode.
+    pub fn forgotten(&mut self, ino: u64, count: u64) {
+        let mut entry = Vec::new();
+        put(&mut entry, FORGOTTEN, &[ino, count], "");
         self.append(&entry);
     }
 
@@ -179,30 +198,52 @@ fn put(bytes: &mut Vec<u8>, tag: u8, longs: &[u64], name: &str) {
 }
 
 fn put_born(bytes: &mut Vec<u8>, seen: &Seen) {
-    put(bytes, BORN, &[seen.ino, seen.parent, seen.print, seen.listed, seen.born.into()], &seen.name);
+    put(
+        bytes,
+        BORN,
+        &[seen.ino, seen.parent, seen.references, seen.print, seen.listed, seen.born.into()],
+        &seen.name,
+    );
 }
 
 fn take_in(seen: &mut HashMap<u64, (usize, Seen)>, body: &[u8], order: usize) {
     let ino = long(body, 1);
     match body[0] {
         BORN => {
-            let Some(Ok(name)) = body.get(41..).map(std::str::from_utf8) else {
+            let Some(Ok(name)) = body.get(49..).map(std::str::from_utf8) else {
                 return;
             };
             let born = Seen {
                 ino,
                 parent: long(body, 9),
-                print: long(body, 17),
-                listed: long(body, 25),
-                born: long(body, 33) as u32,
+                references: long(body, 17),
+                print: long(body, 25),
+                listed: long(body, 33),
+                born: long(body, 41) as u32,
                 name: name.into(),
             };
             seen.insert(ino, (order, born));
         }
-        GONE => drop(seen.remove(&ino)),
-        LISTED => {
+        REFERENCED => {
             if let Some((_, seen)) = seen.get_mut(&ino) {
-                seen.listed = long(body, 9);
+                seen.references += 1;
+            }
+        }
+        FORGOTTEN => {
+            if let Some((_, inode)) = seen.get_mut(&ino) {
+                inode.references = inode.references.saturating_sub(long(body, 9));
+                if inode.references == 0 && ino != ROOT {
+                    seen.remove(&ino);
+                }
+            }
+        }
+        LISTED => {
+            let listed = long(body, 9);
+            match seen.get_mut(&ino) {
+                Some((_, seen)) => seen.listed = listed,
+                // Nobody tells the kernel of the root.
+                None if ino == ROOT => drop(seen.insert(ino, (order, Seen { listed, ..Seen::root() }))),
+                None => {}
             }
         }
         _ => {}

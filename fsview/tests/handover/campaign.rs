@@ -155,6 +155,11 @@ impl Campaign {
         self.workers.push((worker, began));
     }
 
+    /// How long each has been at it, in milliseconds.
+    pub fn waits(&self) -> Vec<u64> {
+        self.workers.iter().map(|(_, began)| now() - began.load(Ordering::Relaxed)).collect()
+    }
+
     /// How many wait for longer than they should ever have to.
     pub fn hung(&self) -> usize {
         let late = |began: &AtomicU64| now() > began.load(Ordering::Relaxed) + HUNG.as_millis() as u64;

@@ -24,6 +24,12 @@ fn child_process() {
     child::live();
 }
 
+#[test]
+#[ignore = "not a test: what the child starts"]
+fn messenger_process() {
+    fsview::carry_messages();
+}
+
 /// Both ways of getting back what a dead process had read.
 fn both(test: &str, check: impl Fn(Served)) {
     if have_fuse(test) {
@@ -233,7 +239,11 @@ fn nobody_notices_a_death_at_any_point_between_reading_a_request_and_answering_i
             for nth in [1, 2, 5] {
                 served.kill();
                 served.try_spawn(Some(&format!("{point}:{nth}")));
-                passed += usize::from(served.died());
+                let died = served.died();
+                if !died {
+                    println!("{point}:{nth} {:?} {:?}", campaign.waits(), campaign.seen.wrong);
+                }
+                passed += usize::from(died);
                 served.spawn(None);
                 assert_eq!(campaign.hung(), 0, "after {point}:{nth}");
             }
