@@ -14,12 +14,14 @@
 //! begins an operation.
 
 mod in_flight;
+mod inbox;
 mod ledger;
 mod log;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub use in_flight::InFlight;
+pub use inbox::Inbox;
 pub use ledger::{Ledger, Side};
 pub use log::{Log, Seen};
 

@@ -18,14 +18,14 @@ use std::thread;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 
 use crate::fault;
-use crate::handover::InFlight;
+use crate::handover::{InFlight, Inbox};
 use crate::kernel::Kernel;
 
 /// The largest write that the kernel may send in one request, in bytes.
 pub const MAX_WRITE: usize = 256 * 1024;
 
 /// Room for a request's headers besides its data; the kernel wants a buffer of at least 8 KiB.
-const PACKET: usize = MAX_WRITE + 8192;
+pub const PACKET: usize = MAX_WRITE + 8192;
 const IN_HEADER: usize = 40;
 /// `unique` of the requests by which we end the session's threads; the kernel counts up from 2 by 2.
 const FAREWELL: u64 = u64::MAX - 4096;
@@ -35,9 +35,6 @@ const FUSE_WRITE: u32 = 16;
 const FUSE_INTERRUPT: u32 = 36;
 const FUSE_DESTROY: u32 = 38;
 const FUSE_BATCH_FORGET: u32 = 42;
-
-/// How far behind a request may be that a dead process read and could not list any more.
-const GAP: u64 = 4096;
 
 /// The kernel's side of a connection.
 #[derive(Debug)]
@@ -63,18 +60,16 @@ pub fn packet_socket() -> io::Result<(File, OwnedFd)> {
     Ok((ours.into(), theirs))
 }
 
-/// The next request of the kernel.
+/// Reads the next request of the kernel into `packet`, which has to have room for [`PACKET`] bytes; returns its length.
 ///
 /// # Errors
 /// The connection is gone.
-pub fn read_request<'a>(device: &File, buffer: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
-    buffer.resize(PACKET, 0);
+pub fn read_request(device: &File, packet: &mut [u8]) -> io::Result<usize> {
     loop {
-        match (&mut &*device).read(buffer) {
-            Ok(size) => return Ok(&buffer[..size]),
+        match (&mut &*device).read(packet) {
             // A request was withdrawn between being announced and being read (ENOENT), or a signal came.
             Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EINTR | libc::EAGAIN)) => {}
-            Err(e) => return Err(e),
+            read => return read,
         }
     }
 }
@@ -98,8 +93,10 @@ impl Proxy {
         let spawn = |name: &str, carry: Box<dyn FnOnce() + Send>| {
             thread::Builder::new().name(name.to_owned()).spawn(carry).map(drop)
         };
-        let repeated = if succeeds { proxy.inherit()? } else { Vec::new() };
-        if succeeds && !proxy.in_flight.copies() {
+        let mut inbox = proxy.in_flight.take_inbox();
+        let mut unlisted = inbox.as_mut().filter(|_| succeeds).and_then(Inbox::left);
+        let repeated = if succeeds { proxy.inherit(&mut unlisted)? } else { Vec::new() };
+        if succeeds && inbox.is_none() {
             // Before anything is read here, which would be sent again as well.
             proxy.kernel.resend()?;
         }
@@ -110,23 +107,33 @@ impl Proxy {
             for packet in repeated {
                 let _ = (&mut &requests).write(&packet);
             }
-            carrier.carry_requests(&requests, threads, succeeds);
+            if let Some(packet) = unlisted {
+                let clear = || inbox.iter_mut().for_each(Inbox::clear);
+                carrier.hand_on(&packet, &requests, clear);
+            }
+            carrier.carry_requests(&requests, inbox, threads);
         };
         spawn("fuse-requests", Box::new(carry))?;
         Ok(proxy)
     }
 
-    /// Answers the dead process's writes that had become operations; returns the other requests that it copied.
-    fn inherit(&self) -> io::Result<Vec<Vec<u8>>> {
+    /// Answers the dead process's writes that had become operations; returns the other requests that it listed. What it read last is not
+    /// `unlisted` if it is among them.
+    fn inherit(&self, unlisted: &mut Option<Vec<u8>>) -> io::Result<Vec<Vec<u8>>> {
         let mut repeated = Vec::new();
-        for request in self.in_flight.inherited()? {
+        let listed = self.in_flight.inherited()?;
+        let number = unlisted.as_deref().and_then(|packet| u64_at(packet, 8));
+        if listed.iter().any(|request| Some(request.unique) == number) {
+            *unlisted = None;
+        }
+        for request in listed {
             match &request.packet {
                 Some(packet) if !request.begun => {
                     self.in_flight.list_again(&request);
                     repeated.push(packet.clone());
                 }
                 _ => {
-                    // What was too long to be copied and not begun either is safe to repeat, and EINTR says so.
+                    // What was too long to be copied, and for a request, is safe to repeat: EINTR says so.
                     let errno = if request.begun { libc::EINPROGRESS } else { libc::EINTR };
                     self.kernel.refuse(request.unique, errno);
                     self.in_flight.release_inherited(request);
@@ -157,38 +164,21 @@ impl Proxy {
     }
 
     /// From the kernel to the session, until the mount is gone.
-    fn carry_requests(&self, session: &File, threads: usize, succeeds: bool) {
-        let mut buffer = Vec::new();
-        let mut gap = succeeds && self.in_flight.copies();
-        while let Ok(packet) = read_request(&self.device, &mut buffer) {
-            fault::point("control-read");
-            let (Some(opcode), Some(unique)) = (u32_at(packet, 4), u64_at(packet, 8)) else {
-                continue;
+    fn carry_requests(&self, session: &File, mut inbox: Option<Inbox>, threads: usize) {
+        let mut packet = vec![0; PACKET];
+        loop {
+            let read = match &mut inbox {
+                Some(inbox) => inbox.receive(&self.device, &mut packet),
+                None => read_request(&self.device, &mut packet),
             };
-            if std::mem::take(&mut gap) {
-                self.close_gap(unique);
-            }
-            match opcode {
-                FUSE_INTERRUPT => {
-                    // Only this thread lists requests, so that one that is not listed has been answered. An interrupt itself wants no
-                    // answer; ENOSYS would make the kernel stop asking.
-                    if let Some(target) = u64_at(packet, IN_HEADER) {
-                        self.answer(target, libc::EINTR);
-                    }
-                    continue;
-                }
-                FUSE_FORGET | FUSE_BATCH_FORGET => {}
-                _ => self.in_flight.list(unique, opcode, packet),
-            }
-            fault::point("control-listed");
-            if self.leaving.load(Ordering::SeqCst) {
-                // Read, not answered: the successor gets it.
+            let Ok(size) = read else {
+                break;
+            };
+            fault::point("control-read");
+            let clear = || inbox.iter_mut().for_each(Inbox::clear);
+            if !self.hand_on(&packet[..size], session, clear) {
                 return;
             }
-            if (&mut &*session).write(packet).is_err() {
-                break;
-            }
-            fault::point("control-handed-on");
         }
         for thread in 0..threads as u64 {
             let mut packet = [0; IN_HEADER];
@@ -199,13 +189,34 @@ impl Proxy {
         }
     }
 
-    /// Between reading a request and listing it a process may die: its number is then between the last one listed and the first one that the
-    /// successor reads. ESTALE makes the kernel walk a path again; to a number that it does not wait for it says ENOENT.
-    fn close_gap(&self, first: u64) {
-        let last = self.in_flight.last();
-        if first > last && first - last <= 2 * GAP {
-            (last + 2..first).step_by(2).for_each(|unique| self.kernel.refuse(unique, libc::ESTALE));
+    /// Lists a request and hands it on; `safe` is called when the list has it. False where the session takes no more.
+    fn hand_on(&self, packet: &[u8], session: &File, safe: impl FnOnce()) -> bool {
+        let (Some(opcode), Some(unique)) = (u32_at(packet, 4), u64_at(packet, 8)) else {
+            safe();
+            return true;
+        };
+        match opcode {
+            FUSE_INTERRUPT => {
+                // Only this thread lists requests, so that one that is not listed has been answered. An interrupt itself wants no
+                // answer; ENOSYS would make the kernel stop asking.
+                if let Some(target) = u64_at(packet, IN_HEADER) {
+                    self.answer(target, libc::EINTR);
+                }
+                safe();
+                return true;
+            }
+            FUSE_FORGET | FUSE_BATCH_FORGET => {}
+            _ => self.in_flight.list(unique, opcode, packet),
         }
+        fault::point("control-listed");
+        safe();
+        if self.leaving.load(Ordering::SeqCst) {
+            // Read, not answered: the successor gets it.
+            return false;
+        }
+        let taken = (&mut &*session).write(packet).is_ok();
+        fault::point("control-handed-on");
+        taken
     }
 
     /// From the session to the kernel, until every thread of the session has ended.

@@ -12,7 +12,7 @@ use fuser::{BackgroundSession, Config, Filesystem, Session, SessionACL};
 
 use crate::handover::{InFlight, Ledger, Side};
 use crate::kernel::Kernel;
-use crate::proxy::{Proxy, packet_socket, read_request};
+use crate::proxy::{PACKET, Proxy, packet_socket, read_request};
 
 const FUSE_INIT: u32 = 26;
 /// In a body of the protocol's version 7.36: major, minor, read-ahead, flags, flags2.
@@ -39,8 +39,9 @@ impl Connection {
     /// The kernel does not greet; the ledger cannot be written.
     pub fn fresh(device: OwnedFd, side: Side, ledger: &Ledger) -> io::Result<Self> {
         let device = Arc::new(File::from(device));
-        let mut buffer = Vec::new();
-        let init = read_request(&device, &mut buffer)?.to_vec();
+        let mut init = vec![0; PACKET];
+        let size = read_request(&device, &mut init)?;
+        init.truncate(size);
         if word(&init, 4) != FUSE_INIT {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the kernel's first request is no INIT"));
         }

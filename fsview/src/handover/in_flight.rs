@@ -10,9 +10,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::Inbox;
 use super::ledger::{long, word};
 
-const SLOT: u64 = 4096;
+/// Room for the longest request that is not refused for its length. What is not used of it takes no memory.
+const SLOT: u64 = 128 * 1024;
 const HEAD: usize = 24;
 
 const FREE: u32 = 0;
@@ -23,10 +25,12 @@ const BEGUN: u32 = 2;
 #[derive(Debug)]
 pub struct InFlight {
     file: Arc<File>,
-    /// Offset of the number of slots that were ever in use, and of the number of the last request copied.
+    /// Offset of the number of slots that were ever in use.
     state: u64,
     slots: u64,
     copies: bool,
+    /// Until the one who reads requests has it.
+    inbox: Mutex<Option<Inbox>>,
     inner: Mutex<Inner>,
 }
 
@@ -41,6 +45,8 @@ struct Inner {
 struct Entry {
     opcode: u32,
     slot: Option<u32>,
+    /// Bytes of its packet that the slot holds.
+    kept: usize,
 }
 
 /// A request that has been taken off the list: whoever holds this answers it, then [`InFlight::release`]s it.
@@ -48,7 +54,7 @@ struct Entry {
 #[must_use]
 pub struct Taken {
     slot: Option<u32>,
-    len: usize,
+    kept: usize,
 }
 
 /// A request of a dead predecessor.
@@ -66,13 +72,14 @@ pub struct Inherited {
 }
 
 impl InFlight {
-    pub(super) fn open(file: Arc<File>, state: u64, slots: u64, copies: bool) -> io::Result<Self> {
+    pub(super) fn open(file: Arc<File>, state: u64, slots: u64, inbox: Option<Inbox>) -> io::Result<Self> {
         let mut used = [0; 4];
         file.read_exact_at(&mut used, state)?;
         let used = u32::from_ne_bytes(used);
         // What a predecessor left is not free before it is released.
         let inner = Inner { used, ..Inner::default() };
-        Ok(Self { file, state, slots, copies, inner: Mutex::new(inner) })
+        let copies = inbox.is_some();
+        Ok(Self { file, state, slots, copies, inbox: Mutex::new(inbox), inner: Mutex::new(inner) })
     }
 
     /// The map and the slots are whole between any two operations.
@@ -80,9 +87,9 @@ impl InFlight {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether requests are copied, for a kernel that cannot send them again.
-    pub fn copies(&self) -> bool {
-        self.copies
+    /// Where requests are to be read into, if they are copied; given out once.
+    pub fn take_inbox(&self) -> Option<Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// What a dead predecessor left. Each is to be answered or listed again, and [`release`](Self::release)d.
@@ -93,49 +100,42 @@ impl InFlight {
         let mut left = Vec::new();
         let mut inner = self.inner();
         for slot in 0..inner.used {
-            let mut bytes = vec![0; SLOT as usize];
-            let read = self.file.read_at(&mut bytes, self.offset(slot))?;
-            bytes.truncate(read);
-            let (state, len) = (word(&bytes, 0), word(&bytes, 16) as usize);
+            let mut head = [0; HEAD];
+            self.file.read_exact_at(&mut head, self.offset(slot))?;
+            let (state, len) = (word(&head, 0), word(&head, 16) as usize);
             if state == FREE {
                 inner.free.push(slot);
                 continue;
             }
+            let mut packet = vec![0; len.min(SLOT as usize - HEAD)];
+            self.file.read_exact_at(&mut packet, self.offset(slot) + HEAD as u64)?;
             left.push(Inherited {
-                unique: long(&bytes, 8),
-                opcode: word(&bytes, 4),
+                unique: long(&head, 8),
+                opcode: word(&head, 4),
                 begun: state == BEGUN,
-                packet: bytes.get(HEAD..HEAD + len).filter(|packet| !packet.is_empty()).map(<[u8]>::to_vec),
+                packet: Some(packet).filter(|packet| !packet.is_empty()),
                 slot,
             });
         }
         Ok(left)
     }
 
-    /// The number of the last request that was copied; the kernel counts up.
-    pub fn last(&self) -> u64 {
-        let mut last = [0; 8];
-        match self.file.read_exact_at(&mut last, self.state + 8) {
-            Ok(()) => u64::from_ne_bytes(last),
-            Err(_) => 0,
-        }
-    }
-
     /// A request has been read from the kernel.
     pub fn list(&self, unique: u64, opcode: u32, packet: &[u8]) {
+        let fits = packet.len() <= SLOT as usize - HEAD;
+        let packet = if fits { packet } else { &[] };
         let slot = self.copies.then(|| {
             let slot = self.slot(&mut self.inner());
-            let fits = packet.len() <= SLOT as usize - HEAD;
-            self.fill(slot, READ, unique, opcode, if fits { packet } else { &[] });
-            let _ = self.file.write_all_at(&unique.to_ne_bytes(), self.state + 8);
+            self.fill(slot, READ, unique, opcode, packet);
             slot
         });
-        self.inner().requests.insert(unique, Entry { opcode, slot });
+        self.inner().requests.insert(unique, Entry { opcode, slot, kept: packet.len() });
     }
 
     /// A predecessor's request is under way again.
     pub fn list_again(&self, request: &Inherited) {
-        let entry = Entry { opcode: request.opcode, slot: Some(request.slot) };
+        let kept = request.packet.as_ref().map_or(0, Vec::len);
+        let entry = Entry { opcode: request.opcode, slot: Some(request.slot), kept };
         self.inner().requests.insert(request.unique, entry);
     }
 
@@ -152,7 +152,7 @@ impl InFlight {
             None => {
                 let slot = self.slot(&mut inner);
                 self.fill(slot, BEGUN, unique, entry.opcode, &[]);
-                inner.requests.insert(unique, Entry { slot: Some(slot), ..entry });
+                inner.requests.insert(unique, Entry { slot: Some(slot), kept: 0, ..entry });
             }
         }
     }
@@ -165,7 +165,7 @@ impl InFlight {
             return None;
         }
         let entry = inner.requests.remove(&unique)?;
-        Some(Taken { slot: entry.slot, len: if self.copies { SLOT as usize - HEAD } else { 0 } })
+        Some(Taken { slot: entry.slot, kept: entry.kept })
     }
 
     /// Every request of that kind that is under way.
@@ -180,17 +180,17 @@ impl InFlight {
             return;
         };
         self.put(self.offset(slot), &FREE.to_ne_bytes());
-        if taken.len > 0 {
+        if taken.kept > 0 {
             // A registration's password must not stay.
-            self.put(self.offset(slot) + HEAD as u64, &[0; SLOT as usize - HEAD][..taken.len]);
+            self.put(self.offset(slot) + HEAD as u64, &vec![0; taken.kept]);
         }
         self.inner().free.push(slot);
     }
 
     /// A predecessor's request has been answered.
     pub fn release_inherited(&self, request: Inherited) {
-        let len = request.packet.as_ref().map_or(0, Vec::len);
-        self.release(Taken { slot: Some(request.slot), len });
+        let kept = request.packet.as_ref().map_or(0, Vec::len);
+        self.release(Taken { slot: Some(request.slot), kept });
     }
 
     fn offset(&self, slot: u32) -> u64 {

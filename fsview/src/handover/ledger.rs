@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use super::{InFlight, Log};
+use super::{InFlight, Inbox, Log};
 
 /// What a ledger begins with: a name, and the version of all that follows.
 const MAGIC: &[u8; 8] = b"osc-tree";
@@ -26,10 +26,12 @@ const COPIES: u64 = 12;
 const MOUNTED_AT: u64 = 16;
 const MOUNTPOINT: u64 = 24;
 const INIT: u64 = 0x1000;
-/// 64 bytes for each connection: which area its log is in, what is missing there, the slots in use, the last request copied.
+/// 64 bytes for each connection: which area its log is in, what is missing there, the slots in use, the last poll.
 const STATE: u64 = 0x4000;
 const IN_FLIGHT: u64 = 16;
 const POLLED: u64 = 40;
+/// A mebibyte for each connection.
+const INBOX: u64 = 1 << 20;
 const SLOTS: u64 = 1 << 32;
 const LOGS: u64 = 1 << 40;
 
@@ -167,12 +169,12 @@ impl Ledger {
     /// # Errors
     /// The ledger cannot be read.
     pub fn in_flight(&self, side: Side) -> io::Result<InFlight> {
-        InFlight::open(
-            self.file.clone(),
-            state_of(side) + IN_FLIGHT,
-            SLOTS + side as u64 * (1 << 33),
-            self.copies()?,
-        )
+        let inbox = match self.copies()? {
+            true => Some(Inbox::open(&self.file, INBOX + side as u64 * (1 << 20))?),
+            false => None,
+        };
+        let slots = SLOTS + side as u64 * (1 << 33);
+        InFlight::open(self.file.clone(), state_of(side) + IN_FLIGHT, slots, inbox)
     }
 }
 

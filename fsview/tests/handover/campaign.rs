@@ -33,17 +33,6 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Counts ESTALE as what a kernel that cannot send requests again brings about.
-    fn forgive(&self) {
-        self.wrong.lock().unwrap().retain(|what, count| {
-            let stale = what.contains("Stale file handle");
-            if stale {
-                self.stale.fetch_add(*count, Ordering::Relaxed);
-            }
-            !stale
-        });
-    }
-
     fn wrong(&self, what: String) {
         *self.wrong.lock().unwrap().entry(what).or_default() += 1;
     }
@@ -53,8 +42,6 @@ impl Seen {
 pub struct Campaign {
     pub seen: Arc<Seen>,
     stop: Arc<AtomicBool>,
-    /// Whether a caller's request may be lost, so that it is told ESTALE.
-    lossy: bool,
     workers: Vec<(JoinHandle<()>, Arc<AtomicU64>)>,
 }
 
@@ -65,8 +52,7 @@ fn now() -> u64 {
 impl Campaign {
     /// Starts them.
     pub fn start(served: &Served) -> Self {
-        let mut campaign =
-            Self { seen: Arc::default(), stop: Arc::default(), lossy: served.copies, workers: vec![] };
+        let mut campaign = Self { seen: Arc::default(), stop: Arc::default(), workers: vec![] };
         let files: Vec<PathBuf> = (0..ELEMENTS).map(|n| served.se(n).join("record")).collect();
         let dir = served.se(0).parent().unwrap().to_owned();
         for reader in 0..3_usize {
@@ -139,7 +125,6 @@ impl Campaign {
         let (seen, stop) = (self.seen.clone(), self.stop.clone());
         let began = Arc::new(AtomicU64::new(now()));
         let pulse = began.clone();
-        let lossy = self.lossy;
         let worker = thread::spawn(move || {
             for round in 0.. {
                 if stop.load(Ordering::Relaxed) {
@@ -147,17 +132,9 @@ impl Campaign {
                 }
                 pulse.store(now(), Ordering::Relaxed);
                 act(round, &seen);
-                if lossy {
-                    seen.forgive();
-                }
             }
         });
         self.workers.push((worker, began));
-    }
-
-    /// How long each has been at it, in milliseconds.
-    pub fn waits(&self) -> Vec<u64> {
-        self.workers.iter().map(|(_, began)| now() - began.load(Ordering::Relaxed)).collect()
     }
 
     /// How many wait for longer than they should ever have to.
