@@ -1,14 +1,19 @@
-//! What the agent was told at start: command line first, then the configuration file, then defaults.
+//! What the agent was told: command line first, then the configuration files, then defaults.
+//!
+//! [`table`] holds every key once; [`file`] reads by it, a reload compares by it, and `oscd.toml(5)` is
+//! printed from it.
 
 mod file;
+pub mod table;
+pub mod value;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::error::Result;
+pub use file::{DEFAULT, Read, Source};
 
-/// The agent's settings. The keys of the configuration file have the same names; times are seconds
-/// or text (`"5m"`), sizes bytes or text (`"2GiB"`), and `"none"` takes a limit of a call away.
+/// The agent's settings. The keys of the configuration file have the same names; what each means
+/// stands in [`table::KEYS`] and [`table::LIMITS`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where the state lives; mode 0700.
@@ -66,13 +71,9 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// Reads a configuration file over the defaults.
-    ///
-    /// # Errors
-    /// [`Kind::InvalidValue`](crate::Kind::InvalidValue) naming the file, and the line where it is
-    /// the contents: a key that is not known, or a value that is not the key's.
-    pub fn load(path: &Path) -> Result<Config> {
-        file::load(path)
+    /// What a call of that module may use up.
+    pub fn limits_of(&self, module: &str) -> &Limits {
+        self.module_limits.get(module).unwrap_or(&self.limits)
     }
 }
 
@@ -92,4 +93,15 @@ impl Default for Config {
             module_limits: Default::default(),
         }
     }
+}
+
+/// How the configuration stands, for whoever asks after the agent.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// The files that are in force, in the order in which they were read.
+    pub files: Vec<PathBuf>,
+    /// Why the last reload changed nothing; the empty string where it worked.
+    pub error: String,
+    /// Keys whose new values wait for a restart.
+    pub waiting: Vec<&'static str>,
 }

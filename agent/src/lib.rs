@@ -2,12 +2,13 @@
 //! as a file tree and on D-Bus.
 //!
 //! The modules are the design's layers; arrows point down only:
-//! `bus` and `view` (the tree) → `service` → `operation`, `inventory`, `plugin` → `store`, `host` → `record`.
+//! `daemon` → `bus` and `view` (the tree) → `service` → `operation`, `inventory`, `plugin` → `store`, `host` → `record`.
 
 pub mod bus;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod daemon;
 pub mod error;
 pub mod inventory;
 mod memory;

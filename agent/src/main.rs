@@ -1,42 +1,19 @@
 //! `oscd`: the agent as a service, in the foreground.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent::bus::{self, Bus};
-use agent::config::Config;
+use agent::config::{Config, Source, Standing};
+use agent::daemon::args::Args;
+use agent::daemon::manager;
 use agent::service::Agent;
 use agent::view::View;
 use clap::Parser;
-use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
-
-/// The per-host storage agent.
-#[derive(Parser)]
-#[command(name = "oscd", version)]
-struct Args {
-    /// Configuration file.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Where the tree is mounted.
-    #[arg(long, value_name = "DIR", default_value = "/osc")]
-    mountpoint: PathBuf,
-    /// Where the state lives [default: /var/lib/osc].
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-    /// A directory with installed plug-ins; may be given again [default: /opt/storage-connect/plugins].
-    #[arg(long, value_name = "DIR")]
-    plugin_dir: Vec<PathBuf>,
-    /// The message bus: `system`, `session`, `none` or an address.
-    #[arg(long, value_name = "BUS", default_value = "system")]
-    bus: String,
-    /// What to log, as `info` or `oscd=debug,agent::plugin=trace`.
-    #[arg(long, value_name = "FILTER", default_value = "info")]
-    log: String,
-}
 
 /// How long a stop may take before the process ends all the same.
 const STOP_DEADLINE: Duration = Duration::from_secs(9);
@@ -100,36 +77,37 @@ fn share_memory() {
 }
 
 async fn run(args: Args) -> agent::Result<()> {
-    let mut config = match &args.config {
-        Some(file) => Config::load(file)?,
-        None => Config::default(),
-    };
-    if let Some(dir) = args.state_dir {
-        config.state_dir = dir;
-    }
-    if !args.plugin_dir.is_empty() {
-        config.plugin_dirs = args.plugin_dir;
-    }
+    let source = Source::new(args.config.clone());
+    let mut read = source.read()?;
+    over(&args, &mut read.config);
     let fail = |error: std::io::Error| agent::Error::internal("cannot watch for signals", error);
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(fail)?;
 
-    let agent = Agent::start(config).await?;
+    let agent = Agent::start(read.config.clone()).await?;
+    agent.standing().store(Arc::new(Standing { files: read.files, ..Standing::default() }));
     let mut options = fsview::Options::new(&args.mountpoint);
     options.gid = group("osc");
     let served = serve(&agent, &args.bus, options).await;
     let result = match served {
         Ok((view, bus)) => {
-            notify(&[
-                NotifyState::Ready,
-                NotifyState::Status(&format!("Serving {}", args.mountpoint.display())),
-            ]);
+            let manager = manager::ready(agent.clone(), &args.mountpoint);
             info!(mountpoint = %args.mountpoint.display(), bus = %args.bus, "ready");
-            tokio::select! {
-                _ = terminate.recv() => info!("told to stop"),
-                _ = interrupt.recv() => info!("interrupted"),
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => info!("told to stop"),
+                    _ = interrupt.recv() => info!("interrupted"),
+                    _ = hangup.recv() => {
+                        manager.reloading();
+                        reload(&agent, &args, source.clone()).await;
+                        manager.reloaded();
+                        continue;
+                    }
+                }
+                break;
             }
-            notify(&[NotifyState::Stopping, NotifyState::Status("Stopping")]);
+            manager.stopping();
             stop(view, bus).await
         }
         Err(error) => Err(error),
@@ -138,6 +116,26 @@ async fn run(args: Args) -> agent::Result<()> {
         warn!("operations did not end in time; they will be found interrupted");
     }
     result
+}
+
+/// The command line goes over what the files say.
+fn over(args: &Args, config: &mut Config) {
+    if let Some(dir) = &args.state_dir {
+        config.state_dir.clone_from(dir);
+    }
+    if !args.plugin_dir.is_empty() {
+        config.plugin_dirs.clone_from(&args.plugin_dir);
+    }
+}
+
+async fn reload(agent: &Agent, args: &Args, source: Source) {
+    let read = tokio::task::spawn_blocking(move || source.read()).await;
+    let read =
+        read.unwrap_or_else(|error| Err(agent::Error::internal("reading the configuration ended", error)));
+    agent.configure(read.map(|mut read| {
+        over(args, &mut read.config);
+        read
+    }));
 }
 
 /// Opens both doors: the tree, then the bus.
@@ -171,11 +169,5 @@ fn group(name: &str) -> u32 {
     match nix::unistd::Group::from_name(name) {
         Ok(Some(group)) => group.gid.as_raw(),
         Ok(None) | Err(_) => 0,
-    }
-}
-
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        warn!("cannot tell the service manager: {error}");
     }
 }

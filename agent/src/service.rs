@@ -3,6 +3,7 @@
 
 mod apply;
 mod beforehand;
+mod configure;
 mod core;
 mod desk;
 mod execute;
@@ -18,12 +19,13 @@ mod submit;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use tokio::sync::{broadcast, mpsc};
 use uuid::Uuid;
 
 use crate::command::Command;
-use crate::config::Config;
+use crate::config::{Config, Read, Standing};
 use crate::error::Result;
 use crate::inventory::{Caller, Change, Snapshot, Target};
 use crate::plugin::announcement::Announcement;
@@ -143,7 +145,18 @@ impl Agent {
 
     /// How long a write to a control file waits for its operation.
     pub fn write_wait(&self) -> Duration {
-        self.core.config.write_wait
+        self.core.config().write_wait
+    }
+
+    /// Takes in what a reload has read: what can change now does, the rest waits for a restart. Where
+    /// nothing could be read, everything stays as it was, and [`Agent::standing`] says why.
+    pub fn configure(&self, read: Result<Read>) {
+        configure::reload(&self.core, read);
+    }
+
+    /// How the configuration stands, now and later.
+    pub fn standing(&self) -> Arc<ArcSwap<Standing>> {
+        self.core.standing.clone()
     }
 
     /// Stops taking requests, ends what runs as interrupted, and closes the store.

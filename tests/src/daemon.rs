@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -19,6 +20,7 @@ pub struct Agent {
     /// Its bus; `None` for `--bus none`.
     pub bus: Option<Bus>,
     daemon: Option<Child>,
+    told: Arc<Mutex<Vec<String>>>,
     plugin_dirs: Vec<PathBuf>,
     config: String,
     environment: Vec<(String, String)>,
@@ -37,6 +39,7 @@ impl Agent {
             home,
             bus,
             daemon: None,
+            told: Arc::default(),
             plugin_dirs: vec![plugins],
             config: String::new(),
             environment: Vec::new(),
@@ -144,6 +147,34 @@ impl Agent {
             }
         }
         self.daemon = Some(daemon);
+        // A service manager reads for as long as the daemon lives.
+        let heard = self.told.clone();
+        let _ = socket.set_read_timeout(Some(Duration::from_millis(200)));
+        let end = Arc::downgrade(&heard);
+        drop(heard);
+        std::thread::spawn(move || {
+            while let Some(heard) = end.upgrade() {
+                if let Ok(length) = socket.recv(&mut told) {
+                    let text = String::from_utf8_lossy(&told[..length]).into_owned();
+                    heard.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                }
+            }
+        });
+    }
+
+    /// What it has told the service manager since it was ready, a message each.
+    pub fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid() as i32), signal).expect("it runs");
+    }
+
+    /// The configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.home.path().join("agent.toml")
     }
 
     /// The daemon's process id.

@@ -113,6 +113,7 @@ async fn open(
     let facts = Arc::new(Facts {
         mount_point: mount_point.display().to_string(),
         started_at: rfc3339(SystemTime::now()),
+        standing: source.standing(),
     });
     let address = Address(address.to_owned());
     let follow = Follow::new(&*source, shown.clone());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -9,6 +10,7 @@ use super::label;
 use super::path::{Path, ROOT};
 use super::table::{Interface, Property, Read, interface};
 use super::value::{self, Props};
+use crate::config::Standing;
 use crate::inventory::{Element, FileSystem, Operation, Server, Snapshot};
 use crate::plugin::Plugin;
 use crate::record::{Dict, View};
@@ -20,6 +22,8 @@ pub struct Facts {
     pub mount_point: String,
     /// When the door was opened, RFC 3339.
     pub started_at: String,
+    /// How the configuration stands.
+    pub standing: Arc<ArcSwap<Standing>>,
 }
 
 /// One object with what its properties are read from.

@@ -3,7 +3,7 @@
 use zbus::Variant;
 
 use super::call::full_text;
-use super::object::Object;
+use super::object::{Facts, Object};
 use super::path::Path;
 use super::table::{Emits, Property, Read};
 use super::value::{object_path, text, text_map, texts};
@@ -70,6 +70,10 @@ const ROWS: &[Row] = &[
     (MANAGER, "Seq", "t", Emits::Never, read!(Object::Manager(_, seq) => Variant::U64(*seq)), "The sequence number of the last event."),
     (MANAGER, "MountPoint", "s", Emits::Const, read!(Object::Manager(facts, _) => text(facts.mount_point.as_str())), "Where the tree is mounted."),
     (MANAGER, "StartedAt", "s", Emits::Const, read!(Object::Manager(facts, _) => text(facts.started_at.as_str())), "When the agent started, RFC 3339."),
+    (MANAGER, "ConfigFiles", "as", Emits::Never, read!(Object::Manager(facts, _) => texts(config_files(facts))), "The configuration files in force, in the order in which they were read."),
+    (MANAGER, "ConfigError", "s", Emits::Never, read!(Object::Manager(facts, _) => text(facts.standing.load().error.as_str())), "Why the last reload of the configuration changed nothing; the empty string where it worked."),
+    (MANAGER, "ConfigWaiting", "as", Emits::Never,
+        read!(Object::Manager(facts, _) => texts(facts.standing.load().waiting.iter())), "Keys of the configuration whose new values wait for the next start."),
 
     (PLUGIN, "ImplName", "s", Emits::Const, id, "Its implementation name."),
     (PLUGIN, "Module", "s", Emits::Value, read!(Object::Plugin(plugin) => text(plugin.module.as_str())), "The module it came from, vendor.module."),
@@ -111,6 +115,10 @@ const ROWS: &[Row] = &[
 
 fn path(path: Path) -> Variant<'static> {
     Variant::ObjectPath(object_path(&path))
+}
+
+fn config_files(facts: &Facts) -> Vec<String> {
+    facts.standing.load().files.iter().map(|file| file.display().to_string()).collect()
 }
 
 fn id(object: &Object) -> Variant<'static> {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+use crate::config::Standing;
 use crate::error::Result;
 use crate::inventory::{Change, Snapshot};
 use crate::service::{Agent, Request};
@@ -28,6 +30,10 @@ pub trait Source: Send + Sync + 'static {
     fn reload_plugins(&self, module: String) -> BoxFuture<'_, Result<()>>;
     /// [`Agent::announce`].
     fn announce(&self, words: Vec<String>) -> BoxFuture<'_, Result<()>>;
+    /// [`Agent::standing`].
+    fn standing(&self) -> Arc<ArcSwap<Standing>> {
+        Arc::default()
+    }
 }
 
 impl Source for Agent {
@@ -57,5 +63,9 @@ impl Source for Agent {
 
     fn announce(&self, words: Vec<String>) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move { Agent::announce(self, &words).await })
+    }
+
+    fn standing(&self) -> Arc<ArcSwap<Standing>> {
+        Agent::standing(self)
     }
 }

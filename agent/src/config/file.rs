@@ -1,192 +1,210 @@
-//! The configuration file: TOML, every key optional, an unknown one refused with its line.
+//! The configuration files: TOML, every key optional, an unknown one refused with its file and line.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, Unexpected, Visitor};
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
+use super::table::{A_MODULE, KEYS, LIMITS, NAMED, Row, is_module};
 use super::{Config, Limits};
 use crate::error::{Error, Kind, Result};
-use crate::plugin::api::METHODS;
 
-/// The file as it is written; what each key means stands with [`Config`] and [`Limits`].
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct File {
-    state_dir: Option<PathBuf>,
-    plugin_dirs: Option<Vec<PathBuf>>,
-    refresh_interval: Option<Time>,
-    write_wait: Option<Time>,
-    mutations_per_server: Option<usize>,
-    import_deadline: Option<Time>,
-    deadlines: BTreeMap<MethodName, Time>,
-    interpreters: BTreeMap<String, PathBuf>,
-    interpreter_path: Vec<PathBuf>,
-    limits: FileLimits,
-    module_limits: BTreeMap<String, FileLimits>,
+/// The file that is read where the command line names none.
+pub const DEFAULT: &str = "/etc/osc/agent.toml";
+
+/// Which files are read: one, and the `.toml` files of the folder `.d` beside it, in the order of their
+/// names. Where two set one key, the later one wins.
+#[derive(Clone, Debug)]
+pub struct Source {
+    file: PathBuf,
+    required: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct FileLimits {
-    memory: Option<Bound>,
-    cpu: Option<Bound>,
-    open_files: Option<Bound>,
-    value: Option<Size>,
-    output: Option<Size>,
-    calls: Option<usize>,
+/// What was read, from which files.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The settings.
+    pub config: Config,
+    /// The files.
+    pub files: Vec<PathBuf>,
 }
 
-impl FileLimits {
-    fn over(&self, base: &Limits) -> Limits {
-        Limits {
-            memory: self.memory.as_ref().map_or(base.memory, |bound| bound.0),
-            cpu: self.cpu.as_ref().map_or(base.cpu, |bound| bound.0),
-            open_files: self.open_files.as_ref().map_or(base.open_files, |bound| bound.0),
-            value: self.value.as_ref().map_or(base.value, |size| size.0),
-            output: self.output.as_ref().map_or(base.output, |size| size.0),
-            calls: self.calls.unwrap_or(base.calls),
-        }
+impl Source {
+    /// The file that the command line names, which then must be there; else [`DEFAULT`], if it is.
+    pub fn new(named: Option<PathBuf>) -> Source {
+        Source { required: named.is_some(), file: named.unwrap_or_else(|| DEFAULT.into()) }
     }
-}
 
-/// Reads the file at `path` over the defaults.
-pub(super) fn load(path: &Path) -> Result<Config> {
-    let wrong = |what: &dyn std::fmt::Display| {
-        Error::new(Kind::InvalidValue, format!("the configuration file {}: {what}", path.display()))
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
-    parse(&text).map_err(|error| wrong(&error))
-}
-
-/// Reads the text of a file over the defaults.
-pub(super) fn parse(text: &str) -> Result<Config, toml::de::Error> {
-    let File {
-        state_dir,
-        plugin_dirs,
-        refresh_interval,
-        write_wait,
-        mutations_per_server,
-        import_deadline,
-        deadlines,
-        interpreters,
-        interpreter_path,
-        limits,
-        module_limits,
-    } = toml::from_str(text)?;
-    let base = Config::default();
-    let time = |given: Option<Time>, default| given.map_or(default, |time| time.0);
-    let limits = limits.over(&base.limits);
-    Ok(Config {
-        state_dir: state_dir.unwrap_or(base.state_dir),
-        plugin_dirs: plugin_dirs.unwrap_or(base.plugin_dirs),
-        refresh_interval: time(refresh_interval, base.refresh_interval),
-        write_wait: time(write_wait, base.write_wait),
-        mutations_per_server: mutations_per_server.unwrap_or(base.mutations_per_server),
-        import_deadline: time(import_deadline, base.import_deadline),
-        deadlines: deadlines.into_iter().map(|(name, time)| (name.0, time.0)).collect(),
-        interpreters,
-        interpreter_path,
-        module_limits: module_limits.into_iter().map(|(name, own)| (name, own.over(&limits))).collect(),
-        limits,
-    })
-}
-
-/// Seconds, or text like `90s` or `5m`.
-#[derive(Debug)]
-struct Time(Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
-        let either = from.deserialize_any(Either("a number of seconds, or a time like \"90s\" or \"5m\""))?;
-        match either {
-            NumberOrText::Number(seconds) => Ok(Time(Duration::from_secs(seconds))),
-            NumberOrText::Text(text) => humantime::parse_duration(&text).map(Time).map_err(D::Error::custom),
+    /// Reads the files over the defaults. Blocks.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidValue`] naming the file, and the line where it is the contents: a key that is not
+    /// known, or a value that is not the key's.
+    pub fn read(&self) -> Result<Read> {
+        let mut files = Vec::new();
+        match std::fs::read_to_string(&self.file) {
+            Ok(text) => files.push((self.file.clone(), text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.required => {}
+            Err(error) => return Err(unreadable(&self.file, &error)),
         }
-    }
-}
-
-/// Bytes, or text like `2GiB`.
-#[derive(Debug)]
-struct Size(usize);
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
-        let bytes = match from.deserialize_any(Either("a number of bytes, or a size like \"16MiB\""))? {
-            NumberOrText::Number(bytes) => bytes,
-            NumberOrText::Text(text) => parse_size::parse_size(&text).map_err(D::Error::custom)?,
+        let folder = self.file.with_extension("d");
+        let mut further = match std::fs::read_dir(&folder) {
+            Ok(entries) => {
+                let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
+                names.filter(|path| is_ours(path)).collect::<Vec<_>>()
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(unreadable(&folder, &error)),
         };
-        usize::try_from(bytes).map(Size).map_err(D::Error::custom)
+        further.sort();
+        for path in further {
+            let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+            files.push((path, text));
+        }
+        let config = merge(&files)?;
+        Ok(Read { config, files: files.into_iter().map(|(path, _)| path).collect() })
     }
 }
 
-/// A number, a size, or `none` for no limit.
-#[derive(Debug)]
-struct Bound(Option<u64>);
+/// Whether a file of the folder counts: what an editor or a package manager leaves there does not.
+fn is_ours(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    path.extension() == Some(OsStr::new("toml")) && !hidden
+}
 
-impl<'de> Deserialize<'de> for Bound {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Bound, D::Error> {
-        match from.deserialize_any(Either("a number, a size like \"2GiB\", or \"none\""))? {
-            NumberOrText::Number(number) => Ok(Bound(Some(number))),
-            NumberOrText::Text(text) if text == "none" => Ok(Bound(None)),
-            NumberOrText::Text(text) => {
-                parse_size::parse_size(&text).map(|size| Bound(Some(size))).map_err(D::Error::custom)
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(Kind::InvalidValue, format!("the configuration {} cannot be read: {error}", path.display()))
+}
+
+/// The files over the defaults, one after the other.
+fn merge(files: &[(PathBuf, String)]) -> Result<Config> {
+    let mut draft = Draft::default();
+    for (path, text) in files {
+        draft.read(text).map_err(|Wrong { at, what }| {
+            let line = text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+            Error::new(Kind::InvalidValue, format!("{}:{line}: {what}", path.display()))
+        })?;
+    }
+    Ok(draft.finish())
+}
+
+/// What is wrong, and where in the text.
+struct Wrong {
+    at: usize,
+    what: String,
+}
+
+fn wrong(span: Range<usize>, what: impl Into<String>) -> Wrong {
+    Wrong { at: span.start, what: what.into() }
+}
+
+/// The settings as far as they are read; the texts outlive it.
+#[derive(Default)]
+struct Draft<'t> {
+    config: Config,
+    /// What each module sets: it goes over the limits of all modules, whichever comes first.
+    modules: BTreeMap<String, Vec<(&'static Row<Limits>, DeValue<'t>)>>,
+}
+
+type Outcome<T = ()> = std::result::Result<T, Wrong>;
+
+impl<'t> Draft<'t> {
+    fn read(&mut self, text: &'t str) -> Outcome {
+        let parsed = DeTable::parse(text)
+            .map_err(|error| wrong(error.span().unwrap_or_default(), error.message().trim()))?;
+        for (key, value) in parsed.get_ref() {
+            let name = key.get_ref().as_ref();
+            if let Some(row) = KEYS.iter().find(|row| row.name == name) {
+                set(row, &mut self.config, value)?;
+            } else if let Some(table) = NAMED.iter().find(|table| table.name == name) {
+                for (key, value) in entries(name, value)? {
+                    let done = table.set(&mut self.config, key.get_ref(), value.get_ref());
+                    done.map_err(|what| wrong(key.span(), what))?;
+                }
+            } else if name == "limits" {
+                for (row, value) in limits(name, value)? {
+                    set(row, &mut self.config.limits, value)?;
+                }
+            } else if name == "module_limits" {
+                for (module, value) in entries(name, value)? {
+                    self.module(module.get_ref(), module.span(), value)?;
+                }
+            } else {
+                let names = KEYS.iter().map(|row| row.name).chain(NAMED.iter().map(|table| table.name));
+                return Err(unknown(key, "", names.chain(["limits", "module_limits"])));
             }
         }
+        Ok(())
     }
-}
 
-/// The name of a method of the plug-in API.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct MethodName(String);
-
-impl<'de> Deserialize<'de> for MethodName {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<MethodName, D::Error> {
-        let name = String::deserialize(from)?;
-        match METHODS.iter().any(|method| method.name == name) {
-            true => Ok(MethodName(name)),
-            false => Err(D::Error::invalid_value(Unexpected::Str(&name), &"a method of the plug-in API")),
+    fn module(&mut self, name: &str, at: Range<usize>, value: &Spanned<DeValue<'t>>) -> Outcome {
+        if !is_module(name) {
+            return Err(wrong(at, format!("{name:?} is not {A_MODULE}")));
         }
+        for (row, value) in limits(&format!("module_limits.{name:?}"), value)? {
+            // Tried now, while its line is known.
+            set(row, &mut Limits::default(), value)?;
+            self.modules.entry(name.to_owned()).or_default().push((row, value.get_ref().clone()));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Config {
+        for (module, rows) in self.modules {
+            let mut limits = self.config.limits.clone();
+            for (row, value) in rows {
+                // Each was tried when its line was read.
+                let _ = row.set(&mut limits, &value);
+            }
+            self.config.module_limits.insert(module, limits);
+        }
+        self.config
     }
 }
 
-enum NumberOrText {
-    Number(u64),
-    Text(String),
+fn set<T>(row: &Row<T>, settings: &mut T, value: &Spanned<DeValue<'_>>) -> Outcome {
+    row.set(settings, value.get_ref()).map_err(|what| wrong(value.span(), what))
 }
 
-struct Either(&'static str);
+/// The entries of a table.
+fn entries<'a, 't>(name: &str, value: &'a Spanned<DeValue<'t>>) -> Outcome<&'a DeTable<'t>> {
+    let table = value.get_ref().as_table();
+    table.ok_or_else(|| wrong(value.span(), format!("{name} is a table: write it as [{name}]")))
+}
 
-impl Visitor<'_> for Either {
-    type Value = NumberOrText;
+type Limit<'a, 't> = (&'static Row<Limits>, &'a Spanned<DeValue<'t>>);
 
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
+/// The entries of a table of limits with their rows.
+fn limits<'a, 't>(name: &str, value: &'a Spanned<DeValue<'t>>) -> Outcome<Vec<Limit<'a, 't>>> {
+    let row = |key: &Spanned<DeString<'t>>| {
+        let found = LIMITS.iter().find(|row| row.name == key.get_ref());
+        found.ok_or_else(|| unknown(key, name, LIMITS.iter().map(|row| row.name)))
+    };
+    entries(name, value)?.iter().map(|(key, value)| Ok((row(key)?, value))).collect()
+}
 
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<NumberOrText, E> {
-        let positive = u64::try_from(number);
-        positive.map(NumberOrText::Number).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<NumberOrText, E> {
-        Ok(NumberOrText::Number(number))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<NumberOrText, E> {
-        Ok(NumberOrText::Text(text.to_owned()))
-    }
+fn unknown(key: &Spanned<DeString<'_>>, table: &str, known: impl Iterator<Item = &'static str>) -> Wrong {
+    let place = if table.is_empty() { String::new() } else { format!(" in [{table}]") };
+    let known: Vec<_> = known.collect();
+    wrong(key.span(), format!("unknown key {:?}{place}; there are {}", key.get_ref(), known.join(", ")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn parse(text: &str) -> Result<Config> {
+        merge(&[("f.toml".into(), text.into())])
+    }
 
     #[test]
     fn an_empty_file_is_the_defaults() {
-        assert_eq!(parse(""), Ok(Config::default()));
+        assert_eq!(parse("").expect("a configuration"), Config::default());
     }
 
     #[test]
@@ -204,16 +222,25 @@ mod tests {
             clone = "2h"
             [interpreters]
             "osc.filearray" = "/usr/bin/python2.7"
+            [module_limits."osc.localfs"]
+            open_files = 64
             [limits]
             memory = "none"
             cpu = 30
             value = "1MiB"
-            [module_limits."osc.localfs"]
-            open_files = 64
+            output = 0x2000
+            calls = 3
             "#,
         )
         .expect("a configuration");
-        let limits = Limits { memory: None, cpu: Some(30), value: 1 << 20, ..Limits::default() };
+        let limits = Limits {
+            memory: None,
+            cpu: Some(30),
+            value: 1 << 20,
+            output: 0x2000,
+            calls: 3,
+            ..Limits::default()
+        };
         let expected = Config {
             state_dir: "/s".into(),
             plugin_dirs: vec!["/p".into(), "/q".into()],
@@ -232,17 +259,64 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn what_is_wrong_is_told_with_file_and_line() {
         for (text, line, what) in [
-            ("\nwrite_wiat = 1\n", "line 2", "unknown field `write_wiat`"),
-            ("write_wait = \"soon\"", "line 1", "write_wait"),
-            ("write_wait = -1", "line 1", "a number of seconds"),
-            ("[deadlines]\nsnap = 1", "line 2", "a method of the plug-in API"),
-            ("[limits]\nmemory = [1]", "line 2", "\"none\""),
-            ("x", "line 1", "x"),
+            ("\nwrite_wiat = 1\n", 2, "unknown key \"write_wiat\""),
+            ("write_wait = \"soon\"", 1, "write_wait takes a number of seconds"),
+            ("write_wait = -1", 1, "a number of seconds"),
+            ("mutations_per_server = 0", 1, "above zero"),
+            ("state_dir = \"\"", 1, "a path"),
+            ("[deadlines]\nsnap = 1", 2, "a method of the plug-in API"),
+            ("[interpreters]\n\"osc\" = \"/p\"", 2, "vendor.module"),
+            ("deadlines = 3", 1, "[deadlines]"),
+            ("[limits]\nmemory = [1]", 2, "\"none\""),
+            ("[limits]\n\nfiles = 1", 3, "there are memory, cpu, open_files"),
+            ("[module_limits.\"a.b\"]\nfiles = 1", 2, "in [module_limits.\"a.b\"]"),
+            ("write_wait = 1\nwrite_wait = 2", 2, "duplicate key"),
+            ("x", 1, ""),
         ] {
             let said = parse(text).expect_err("a refusal").to_string();
-            assert!(said.contains(line) && said.contains(what), "{said}");
+            assert!(said.starts_with(&format!("f.toml:{line}: ")) && said.contains(what), "{text}: {said}");
         }
+    }
+
+    #[test]
+    fn later_files_win_and_keep_what_they_do_not_name() {
+        let home = tempfile::tempdir().expect("a directory");
+        let main = home.path().join("agent.toml");
+        let folder = home.path().join("agent.d");
+        std::fs::create_dir(&folder).expect("a directory");
+        let write = |path: &Path, text: &str| std::fs::write(path, text).expect("a file");
+        write(&main, "write_wait = 1\nrefresh_interval = 1\n[limits]\ncpu = 1\n");
+        write(&folder.join("20-b.toml"), "write_wait = 3\n[limits]\nopen_files = 3\n");
+        write(&folder.join("10-a.toml"), "write_wait = 2\n[module_limits.\"a.b\"]\nmemory = 5\n");
+        for ignored in [".hidden.toml", "30-c.toml~", "40-d.conf", "50-e.toml.dpkg-new"] {
+            write(&folder.join(ignored), "nonsense");
+        }
+        let read = Source::new(Some(main.clone())).read().expect("a configuration");
+        let limits = Limits { cpu: Some(1), open_files: Some(3), ..Limits::default() };
+        let expected = Config {
+            write_wait: Duration::from_secs(3),
+            refresh_interval: Duration::from_secs(1),
+            module_limits: [("a.b".to_owned(), Limits { memory: Some(5), ..limits.clone() })].into(),
+            limits,
+            ..Config::default()
+        };
+        assert_eq!(read.config, expected);
+        assert_eq!(read.files, [main.clone(), folder.join("10-a.toml"), folder.join("20-b.toml")]);
+
+        write(&folder.join("20-b.toml"), "\nwrong = 3\n");
+        let said = Source::new(Some(main)).read().expect_err("a refusal").to_string();
+        assert!(said.starts_with(&format!("{}:2: ", folder.join("20-b.toml").display())), "{said}");
+    }
+
+    #[test]
+    fn the_file_that_was_named_must_be_there() {
+        let home = tempfile::tempdir().expect("a directory");
+        let file = home.path().join("agent.toml");
+        let said = Source::new(Some(file.clone())).read().expect_err("a refusal").to_string();
+        assert!(said.contains(&file.display().to_string()), "{said}");
+        let unnamed = Source { required: false, ..Source::new(Some(file)) };
+        assert_eq!(unnamed.read().expect("the defaults").config, Config::default());
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::Plugin;
@@ -14,7 +15,7 @@ use super::load::Shared;
 use super::module::{Module, Phase};
 use super::scan::{Source, scan};
 use super::watch::Watcher;
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 
 /// Directories that cannot be watched are looked at this often.
@@ -25,8 +26,7 @@ pub struct Catalog {
     shared: Arc<Shared>,
     /// Plug-in directories; the first one that has a module wins.
     dirs: Vec<PathBuf>,
-    limits: Limits,
-    module_limits: BTreeMap<String, Limits>,
+    config: ArcSwap<Config>,
     modules: RwLock<BTreeMap<String, Arc<Module>>>,
     /// One scan at a time: what an older one found never replaces what a newer one did.
     turn: Semaphore,
@@ -46,8 +46,7 @@ impl Catalog {
         let catalog = Arc::new(Catalog {
             shared: shared.clone(),
             dirs,
-            limits: config.limits.clone(),
-            module_limits: config.module_limits.clone(),
+            config: ArcSwap::from_pointee(config.clone()),
             modules: RwLock::default(),
             turn: Semaphore::new(1),
         });
@@ -63,6 +62,14 @@ impl Catalog {
             }
         });
         catalog
+    }
+
+    /// Goes by another configuration from now on.
+    pub fn configure(&self, config: &Config) {
+        // Under the lock, so that no module is made by the old one afterwards.
+        let modules = self.modules.write().unwrap_or_else(PoisonError::into_inner);
+        self.config.store(Arc::new(config.clone()));
+        modules.values().for_each(|module| module.limit(config.limits_of(&module.name)));
     }
 
     async fn watch(&self, watcher: std::io::Result<Watcher>) {
@@ -101,7 +108,7 @@ impl Catalog {
             if leave(&name) {
                 continue;
             }
-            let limits = self.module_limits.get(&name).unwrap_or(&self.limits).clone();
+            let limits = self.config.load().limits_of(&name).clone();
             let module = Arc::new(Module::new(&name, limits, self.shared.events.clone()));
             want(&module, Some(source), true);
             tokio::spawn(keep(module.clone(), self.shared.clone()));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,7 @@ use super::interpreter::Interpreters;
 use super::scan::Source;
 use super::worker::{Failure, Ready, Setup, SocketDir, Worker};
 use super::{Event, Plugin, PluginStatus};
+use crate::config::Config;
 
 /// What all modules share.
 pub struct Shared {
@@ -23,13 +25,11 @@ pub struct Shared {
     pub sockets: SocketDir,
     /// The interpreters of this host.
     pub interpreters: Interpreters,
-    /// How long an import may take.
-    pub import_deadline: Duration,
+    /// What counts for the next module that is loaded.
+    pub settings: ArcSwap<Settings>,
     /// Places for imports: with more at a time than the host has processors for, the import deadline
     /// would say how busy the host is instead of how slow a module.
     pub imports: Semaphore,
-    /// Interpreters by module, from the configuration.
-    pub configured: BTreeMap<String, PathBuf>,
     /// The packages that modules came with, as far as they were announced.
     pub packages: Announced,
     /// Where everything is told.
@@ -38,6 +38,21 @@ pub struct Shared {
     pub stop: CancellationToken,
     /// Every worker that may still run.
     pub workers: Mutex<Vec<Weak<Worker>>>,
+}
+
+/// What the configuration says of loading modules.
+pub struct Settings {
+    /// How long an import may take.
+    pub import_deadline: Duration,
+    /// Interpreters by module.
+    pub interpreters: BTreeMap<String, PathBuf>,
+}
+
+impl Settings {
+    /// Those of a configuration.
+    pub fn of(config: &Config) -> Settings {
+        Settings { import_deadline: config.import_deadline, interpreters: config.interpreters.clone() }
+    }
 }
 
 /// Modules that are imported at the same time. One that hangs keeps its place until the deadline.
@@ -49,7 +64,8 @@ pub const IMPORTS: usize = 4;
 /// # Errors
 /// Why none can, for each of them.
 pub async fn start(name: &str, shared: &Shared, source: &Source) -> Result<(Arc<Worker>, Ready), String> {
-    let candidates = match shared.configured.get(name) {
+    let settings = shared.settings.load_full();
+    let candidates = match settings.interpreters.get(name) {
         Some(path) => vec![shared.interpreters.ask(path).await?],
         None => shared.interpreters.all().await,
     };
@@ -63,7 +79,7 @@ pub async fn start(name: &str, shared: &Shared, source: &Source) -> Result<(Arc<
         plugin_dir: &source.dir,
         sdk: &shared.sdk,
         sockets: &shared.sockets,
-        deadline: shared.import_deadline,
+        deadline: settings.import_deadline,
     };
     let mut best: Option<(Arc<Worker>, Ready)> = None;
     let mut reasons = Vec::new();

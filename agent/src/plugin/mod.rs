@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, mpsc};
@@ -36,7 +37,7 @@ use api::Method;
 use cache::Cache;
 use catalog::Catalog;
 use interpreter::Interpreters;
-use load::Shared;
+use load::{Settings, Shared};
 use module::{Module, Phase};
 use worker::{Job, Outcome, SocketDir, Worker};
 
@@ -121,9 +122,8 @@ impl Runtime {
             sdk: run.sdk,
             sockets,
             interpreters: Interpreters::new(&config.interpreter_path),
-            import_deadline: config.import_deadline,
+            settings: ArcSwap::from_pointee(Settings::of(config)),
             imports: Semaphore::new(load::IMPORTS),
-            configured: config.interpreters.clone(),
             packages: announced::Announced::open(&config.state_dir),
             events,
             stop: CancellationToken::new(),
@@ -201,14 +201,15 @@ impl Runtime {
                 tokio::time::sleep(Duration::from_millis(20) * 4u32.pow(attempt)).await;
             }
             // The semaphore is never closed.
-            let Ok(place) = module.places.clone().acquire_owned().await else {
+            let Ok(place) = module.places.load_full().acquire_owned().await else {
                 return Err(catalog::stopping());
             };
             let worker = serving(module, impl_name, call.method).await?;
+            let limits = module.limits.load_full();
             let job = Job {
                 impl_name,
                 call,
-                limits: &module.limits,
+                limits: &limits,
                 cache: &self.inner.cache,
                 tmp: &self.inner.tmp,
                 item,
@@ -251,6 +252,13 @@ impl Runtime {
     /// a module that loads, or is refused because its version is not its package's.
     pub async fn announce(&self, announcement: Announcement) {
         self.inner.catalog.announce(announcement).await;
+    }
+
+    /// Goes by another configuration: limits from the next call on, interpreters and the import
+    /// deadline from when a module is loaded next.
+    pub fn configure(&self, config: &Config) {
+        self.inner.shared.settings.store(Arc::new(Settings::of(config)));
+        self.inner.catalog.configure(config);
     }
 
     /// Tells that a plug-in broke the contract in what it answered (a field of the wrong type, one

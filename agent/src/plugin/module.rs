@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::announcement::Package;
@@ -53,9 +54,9 @@ pub struct Module {
     /// `vendor.module`.
     pub name: String,
     /// What its calls may use up.
-    pub limits: Limits,
+    pub limits: ArcSwap<Limits>,
     /// Places for calls that run at the same time.
-    pub places: Arc<Semaphore>,
+    pub places: ArcSwap<Semaphore>,
     /// Its present state.
     pub state: watch::Sender<State>,
     /// What is wanted of it.
@@ -71,12 +72,20 @@ impl Module {
         let state = State { phase: Phase::Loading, plugins: Vec::new(), done: 0, failure: None };
         Module {
             name: name.to_owned(),
-            places: Arc::new(Semaphore::new(limits.calls.max(1))),
-            limits,
+            places: ArcSwap::from_pointee(Semaphore::new(limits.calls)),
+            limits: ArcSwap::from_pointee(limits),
             state: watch::Sender::new(state),
             want: watch::Sender::new(Want::default()),
             events,
             telling: Mutex::new(()),
+        }
+    }
+
+    /// Sets what its calls may use up from now on; those under way count as they began.
+    pub fn limit(&self, limits: &Limits) {
+        let before = self.limits.swap(Arc::new(limits.clone()));
+        if before.calls != limits.calls {
+            self.places.store(Arc::new(Semaphore::new(limits.calls)));
         }
     }
 

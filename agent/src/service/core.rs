@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::desk::Desk;
 use super::plugins::{Item, Plugins};
-use crate::config::Config;
+use crate::config::{Config, Standing};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::{Inventory, Server};
 use crate::operation::locks::Turns;
@@ -45,7 +46,8 @@ pub struct Errand {
 
 /// The shared part of the agent.
 pub struct Core {
-    pub config: Config,
+    config: ArcSwap<Config>,
+    pub standing: Arc<ArcSwap<Standing>>,
     pub inventory: Inventory,
     pub store: Store,
     pub plugins: Arc<dyn Plugins>,
@@ -66,7 +68,8 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Core {
     pub fn new(config: Config, inventory: Inventory, store: Store, plugins: Arc<dyn Plugins>) -> Core {
         Core {
-            config,
+            config: ArcSwap::from_pointee(config),
+            standing: Arc::default(),
             inventory,
             store,
             plugins,
@@ -77,6 +80,16 @@ impl Core {
             desks: Mutex::default(),
             reported: Mutex::default(),
         }
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Puts other settings in force.
+    pub fn configure(&self, config: Config) {
+        self.config.store(Arc::new(config));
     }
 
     pub fn live(&self) -> MutexGuard<'_, HashMap<Uuid, Live>> {
@@ -95,7 +108,7 @@ impl Core {
 
     /// How long a method may take.
     pub fn deadline(&self, method: &Method) -> Duration {
-        self.config.deadlines.get(method.name).copied().unwrap_or_else(|| method.deadline.duration())
+        self.config().deadlines.get(method.name).copied().unwrap_or_else(|| method.deadline.duration())
     }
 
     /// Calls a method and gives the records of a list to `item`.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ type Coming = Shared<BoxFuture<'static, Result<()>>>;
 pub struct Desk {
     pub uuid: Uuid,
     /// Mutations that may run at the same time.
-    pub permits: Arc<Semaphore>,
+    permits: ArcSwap<Semaphore>,
     /// The storage server was unregistered, or the agent stops.
     pub gone: CancellationToken,
     wake: Notify,
@@ -51,7 +52,7 @@ impl Desk {
     pub fn new(core: &Core, uuid: Uuid) -> Desk {
         Desk {
             uuid,
-            permits: Arc::new(Semaphore::new(core.config.mutations_per_server.max(1))),
+            permits: ArcSwap::from_pointee(Semaphore::new(core.config().mutations_per_server)),
             gone: core.stopping.child_token(),
             wake: Notify::new(),
             coming: Mutex::default(),
@@ -60,6 +61,16 @@ impl Desk {
             touched: Mutex::default(),
             seen: Mutex::default(),
         }
+    }
+
+    /// Permits for mutations.
+    pub fn permits(&self) -> Arc<Semaphore> {
+        self.permits.load_full()
+    }
+
+    /// Lets so many mutations begin at the same time; those under way count as they began.
+    pub fn allow(&self, mutations: usize) {
+        self.permits.store(Arc::new(Semaphore::new(mutations)));
     }
 
     /// Refreshes the storage server soon, in the background.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::config::Config;
 use crate::error::Result;
 use crate::plugin::announcement::Announcement;
 use crate::plugin::{Call, Plugin, Runtime};
@@ -28,6 +29,8 @@ pub trait Plugins: Send + Sync + 'static {
     fn reload<'a>(&'a self, module: Option<&'a str>) -> BoxFuture<'a, Result<()>>;
     /// As [`Runtime::announce`].
     fn announce(&self, announcement: Announcement) -> BoxFuture<'_, ()>;
+    /// As [`Runtime::configure`].
+    fn configure(&self, _config: &Config) {}
     /// As [`Runtime::report`].
     fn report(&self, name: &str, text: &str);
     /// As [`Runtime::forget_cache`].
@@ -55,6 +58,10 @@ impl Plugins for Runtime {
 
     fn announce(&self, announcement: Announcement) -> BoxFuture<'_, ()> {
         Runtime::announce(self, announcement).boxed()
+    }
+
+    fn configure(&self, config: &Config) {
+        Runtime::configure(self, config);
     }
 
     fn report(&self, name: &str, text: &str) {

@@ -154,7 +154,7 @@ impl Registration {
             abilities: Arc::new(plugin.abilities.clone()),
             state: ServerState {
                 plugin_available: true,
-                refresh_interval: self.refresh_interval.unwrap_or(core.config.refresh_interval),
+                refresh_interval: self.refresh_interval.unwrap_or(core.config().refresh_interval),
                 ..ServerState::default()
             },
             refresh_interval: self.refresh_interval,

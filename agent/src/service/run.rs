@@ -161,7 +161,7 @@ impl Run {
             let queue = async {
                 ticket.turn().await;
                 match &desk {
-                    Some(desk) => desk.permits.clone().acquire_owned().await.ok(),
+                    Some(desk) => desk.permits().acquire_owned().await.ok(),
                     None => None,
                 }
             };

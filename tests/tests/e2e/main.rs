@@ -6,6 +6,7 @@ mod dbus;
 mod misfits;
 mod packages;
 mod puppet;
+mod reload;
 mod restart;
 mod start;
 mod tree;
@@ -19,6 +20,7 @@ fn main() -> std::process::ExitCode {
         dbus::tests(),
         misfits::tests(),
         packages::tests(),
+        reload::tests(),
         restart::tests(),
         start::tests(),
         tree::tests(),

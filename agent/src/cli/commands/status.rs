@@ -18,6 +18,10 @@ pub async fn run(bus: &str, output: Output) -> Outcome {
     let version = client.property(ROOT, "Manager", "Version").await?;
     let seq = client.property(ROOT, "Manager", "Seq").await?;
     let mount_point = client.property(ROOT, "Manager", "MountPoint").await?;
+    // An agent of before this command has none of the three.
+    let files = client.property(ROOT, "Manager", "ConfigFiles").await.unwrap_or_default();
+    let refused = client.property(ROOT, "Manager", "ConfigError").await.unwrap_or_default();
+    let waiting = client.property(ROOT, "Manager", "ConfigWaiting").await.unwrap_or_default();
     let mut root = client.root().await?;
     name_plugins(&mut root.servers, &root.plugins);
     let usable = root.plugins.iter().filter(|plugin| view::plugin_state(plugin) != "unusable").count();
@@ -25,6 +29,7 @@ pub async fn run(bus: &str, output: Output) -> Outcome {
     if output.json() {
         return output.value(&json!({
             "version": version, "bus": bus, "mount_point": mount_point, "seq": seq,
+            "config": {"files": files, "error": refused, "waiting": waiting},
             "plugins": {"usable": usable, "installed": root.plugins.len()},
             "servers": root.servers.iter().map(whole).collect::<Vec<Value>>(),
             "operations": {"running": running, "known": root.operations.len()},
@@ -37,6 +42,7 @@ pub async fn run(bus: &str, output: Output) -> Outcome {
     let pairs = [
         ("agent", format!("{} on the {}", view::bare(&version), bus_name(bus))),
         ("tree", tree),
+        ("configuration", configuration(&files, &refused, &waiting)),
         ("plug-ins", format!("{usable} of {} usable", root.plugins.len())),
         ("storage servers", root.servers.len().to_string()),
         ("operations", format!("{running} running")),
@@ -46,4 +52,22 @@ pub async fn run(bus: &str, output: Output) -> Outcome {
         return Ok(());
     }
     output.text(&format!("\n{}", view::table(view::SERVERS, &root.servers)))
+}
+
+fn configuration(files: &Value, refused: &Value, waiting: &Value) -> String {
+    let list = |value: &Value| {
+        let items = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+        items.collect::<Vec<_>>().join(", ")
+    };
+    let files = match list(files) {
+        none if none.is_empty() => "defaults".to_owned(),
+        files => files,
+    };
+    let refused = refused.as_str().filter(|text| !text.is_empty());
+    let waiting = Some(list(waiting)).filter(|keys| !keys.is_empty());
+    match (refused, waiting) {
+        (Some(refused), _) => format!("{files}; the last reload failed: {refused}"),
+        (None, Some(keys)) => format!("{files}; {keys} changed, and wait for a restart"),
+        (None, None) => files,
+    }
 }

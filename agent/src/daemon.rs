@@ -1,0 +1,4 @@
+//! What makes `oscd` a good service: its command line, and what it tells the service manager.
+
+pub mod args;
+pub mod manager;
