@@ -18,6 +18,7 @@ macro_rules! kinds {
         pub const TABLE: &[Row] = &[$(Row {
             kind: Kind::$kind,
             name: stringify!($kind),
+            exception: concat!(stringify!($kind), "Ex"),
             errno: libc::$errno,
             errno_name: stringify!($errno),
             origin: Origin::$origin,
@@ -30,8 +31,10 @@ macro_rules! kinds {
 pub struct Row {
     /// The kind the row is for.
     pub kind: Kind,
-    /// The D-Bus error's last component; with `Ex` behind it, the exception class of the plug-in API.
+    /// The D-Bus error's last component.
     pub name: &'static str,
+    /// The exception class of that name, which the plug-in API has where `origin` says so.
+    pub exception: &'static str,
     /// The errno a control file answers.
     pub errno: i32,
     /// The errno's symbolic name.
@@ -148,6 +151,15 @@ impl Kind {
             Origin::Plugin => Some(row.kind),
             Origin::Validate if method == "validate" => Some(row.kind),
             Origin::Validate | Origin::Agent => None,
+        }
+    }
+
+    /// The exception class that tells a plug-in of an error of this kind: its own where the API has one,
+    /// else the one of last resort.
+    pub fn exception(self) -> &'static str {
+        match self.row().origin {
+            Origin::Plugin => self.row().exception,
+            Origin::Validate | Origin::Agent => Kind::OperationFailed.row().exception,
         }
     }
 

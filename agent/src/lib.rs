@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod error;
+pub mod host;
 pub mod inventory;
 mod memory;
 pub mod operation;

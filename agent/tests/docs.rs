@@ -7,20 +7,25 @@ use std::sync::{Mutex, PoisonError};
 
 use agent::command::{COMMANDS, Command, Object};
 use agent::error::{Origin, TABLE};
+use agent::host::{OPERATIONS, Operation};
 use agent::plugin::api::{METHODS, PluginType};
 use agent::record::{ALL, Update, Visibility};
 
 /// One file holds several tables, and tests run side by side.
 static WRITING: Mutex<()> = Mutex::new(());
 
-/// Puts `body` between the marks of `table` in a file of `docs/`, or checks that it stands there.
+/// Puts `body` between the marks of `table` in a file, named as `docs/` sees it, or checks that it stands there.
 fn stands_in(file: &str, table: &str, body: &str) {
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(file);
     let text = std::fs::read_to_string(&path).unwrap();
-    let begin = format!("<!-- table: {table} -->\n");
+    let (begin, end) = if file.ends_with(".pyi") {
+        (format!("# table: {table}\n"), "# end")
+    } else {
+        (format!("<!-- table: {table} -->\n"), "<!-- end -->")
+    };
     let start = text.find(&begin).unwrap_or_else(|| panic!("{file} has no {begin:?}")) + begin.len();
-    let end = start + text[start..].find("<!-- end -->").unwrap();
+    let end = start + text[start..].find(end).unwrap();
     if &text[start..end] == body {
         return;
     }
@@ -138,4 +143,73 @@ fn the_records_are_the_codes() {
         body.push('\n');
     }
     stands_in("API.md", "records", &body);
+}
+
+/// The groups of host operations by name, each with its rows.
+fn groups() -> impl Iterator<Item = (&'static str, &'static [Operation])> {
+    OPERATIONS.iter().map(|rows| (rows[0].name.split('.').next().unwrap(), *rows))
+}
+
+#[test]
+fn the_host_operations_are_the_codes() {
+    let mut body = String::new();
+    for (group, rows) in groups() {
+        writeln!(body, "### `IPlugin.host.{group}`\n").unwrap();
+        for row in rows {
+            let needs: Vec<_> = row.needs.iter().map(|need| format!("`{}`", need.command)).collect();
+            let needs =
+                if needs.is_empty() { String::new() } else { format!("; needs {}", needs.join(", ")) };
+            let args: Vec<_> = row
+                .args
+                .iter()
+                .map(|arg| if arg.required { arg.name.to_owned() } else { format!("[{}]", arg.name) })
+                .collect();
+            writeln!(
+                body,
+                "**`{}({})`** — {} s{needs}\n\n{}\n",
+                row.name,
+                args.join(", "),
+                row.deadline.as_secs(),
+                row.doc
+            )
+            .unwrap();
+            for arg in row.args {
+                writeln!(body, "- `{}` ({}): {}", arg.name, arg.ty.python(), arg.doc).unwrap();
+            }
+            writeln!(body, "{}Answers: {}.\n", if row.args.is_empty() { "" } else { "\n" }, row.answer)
+                .unwrap();
+        }
+    }
+    stands_in("HOST.md", "operations", &body);
+}
+
+#[test]
+fn the_stub_s_host_operations_are_the_codes() {
+    let class = |group: &str| format!("_Host{}{}", group[..1].to_uppercase(), &group[1..]);
+    let mut body = String::new();
+    for (group, rows) in groups() {
+        writeln!(body, "class {}:", class(group)).unwrap();
+        for row in rows {
+            let name = row.name.split('.').nth(1).unwrap();
+            let mut args: Vec<_> = row
+                .args
+                .iter()
+                .map(|arg| match arg.required {
+                    true => format!("{}: {}", arg.name, arg.ty.python()),
+                    false => format!("{}: Optional[{}] = None", arg.name, arg.ty.python()),
+                })
+                .collect();
+            if !args.is_empty() {
+                args.insert(0, "*".to_owned());
+            }
+            args.insert(0, "self".to_owned());
+            writeln!(body, "    def {name}({}) -> Any: ...", args.join(", ")).unwrap();
+        }
+        body.push('\n');
+    }
+    body.push_str("class _Host:\n");
+    for (group, _) in groups() {
+        writeln!(body, "    {group}: {}", class(group)).unwrap();
+    }
+    stands_in("../agent/python/OSCPlugin/__init__.pyi", "host operations", &body);
 }

@@ -94,8 +94,13 @@ class _Cache:
     def extend(self, ss_uuid: str, cache_key: str, extend_time: int) -> None: ...
     def clear(self, ss_uuid: str) -> None: ...
 
+# table: host operations
+class _HostScsi:
+    def devices(self, *, page83_id: Optional[str] = None) -> Any: ...
+
 class _Host:
-    def __getattr__(self, op: str) -> Any: ...
+    scsi: _HostScsi
+# end
 
 class IPlugin:
     plugin_api_version: List[str]

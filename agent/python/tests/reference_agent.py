@@ -189,7 +189,7 @@ def _cached(cache, request):
 
 
 def _hosted(request):
-    if request["op"] == "loop_attach":
+    if request["op"] == "loop.attach":
         return {"reply": {"device": "/dev/loop7", "path": request["path"]}}
     return {"refused": {"class": "OperationPreReqNotMetEx", "message": "no %s here" % request["op"]}}
 

@@ -202,7 +202,7 @@ class Services(Rig):
     def test_the_host_s_services_answer_or_refuse(self):
         self.assertEqual(self.do("host").result, {"device": "/dev/loop7", "path": "/x"})
         error = self.error("host_refused")
-        self.assertEqual((error["class"], error["message"]), ("OperationPreReqNotMetEx", "no launch_rocket here"))
+        self.assertEqual((error["class"], error["message"]), ("OperationPreReqNotMetEx", "no rocket.launch here"))
 
     def test_temporary_files_are_in_the_call_s_directory(self):
         folder = tempfile.mkdtemp()

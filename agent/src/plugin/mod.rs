@@ -32,6 +32,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::host::Host;
 use announcement::Announcement;
 use api::Method;
 use cache::Cache;
@@ -98,6 +99,7 @@ struct Inner {
     catalog: Arc<Catalog>,
     shared: Arc<Shared>,
     cache: Arc<Cache>,
+    host: Host,
     /// Where calls have their temporary files.
     tmp: PathBuf,
 }
@@ -109,6 +111,18 @@ impl Runtime {
     /// # Errors
     /// When the run directory below the state directory cannot be made.
     pub async fn start(config: &Config, events: mpsc::UnboundedSender<Event>) -> Result<Runtime> {
+        Runtime::start_on(config, events, Host::linux()).await
+    }
+
+    /// The same for plug-ins that have things done on `host`.
+    ///
+    /// # Errors
+    /// As [`Runtime::start`].
+    pub async fn start_on(
+        config: &Config,
+        events: mpsc::UnboundedSender<Event>,
+        host: Host,
+    ) -> Result<Runtime> {
         let state_dir = config.state_dir.clone();
         let doing = || format!("{} cannot be used", config.state_dir.join("run").display());
         let run = tokio::task::spawn_blocking(move || assets::RunDir::create(&state_dir)).await;
@@ -132,7 +146,7 @@ impl Runtime {
         let catalog = Catalog::start(config, run.stock, shared.clone()).await;
         let cache = Arc::new(Cache::new(cache::SERVER_BYTES));
         tokio::spawn(purge(cache.clone(), shared.stop.clone()));
-        Ok(Runtime { inner: Arc::new(Inner { catalog, shared, cache, tmp: run.tmp }) })
+        Ok(Runtime { inner: Arc::new(Inner { catalog, shared, cache, host, tmp: run.tmp }) })
     }
 
     /// Makes a call, and returns what the method returned (wire form).
@@ -211,6 +225,7 @@ impl Runtime {
                 call,
                 limits: &limits,
                 cache: &self.inner.cache,
+                host: &self.inner.host,
                 tmp: &self.inner.tmp,
                 item,
             };

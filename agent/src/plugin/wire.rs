@@ -29,10 +29,7 @@ pub enum Frame<'a> {
     /// `IPlugin.cache` was used.
     Cache(cache::Request),
     /// `IPlugin.host` was used.
-    Host {
-        /// What is asked for.
-        op: String,
-    },
+    Host(crate::host::Request),
     /// One element of the list that the method returned.
     #[serde(borrow)]
     Item(&'a RawValue),
@@ -156,6 +153,11 @@ pub fn reply(value: Option<&RawValue>) -> Vec<u8> {
     format!("{{\"reply\":{}}}\n", value.map_or("null", RawValue::get)).into_bytes()
 }
 
+/// The answer to a host operation that was done.
+pub fn replied(value: &Value) -> Vec<u8> {
+    format!("{}\n", serde_json::json!({"reply": value})).into_bytes()
+}
+
 /// The answer to a request that is not granted.
 pub fn refused(class: &str, message: &str) -> Vec<u8> {
     format!("{}\n", serde_json::json!({"refused": {"class": class, "message": message}})).into_bytes()
@@ -238,7 +240,7 @@ mod tests {
             r#"{"hello":{"pid":7}}"#,
             r#"{"log":{"level":"info","message":"m"}}"#,
             r#"{"cache":{"op":"get","ss_uuid":"00000000-0000-0000-0000-000000000001","key":"k"}}"#,
-            r#"{"host":{"op":"loop_attach"}}"#,
+            r#"{"host":{"op":"iscsi.login","targets":["iqn.x"]}}"#,
             r#"{"item":{"name":"a"}}"#,
             r#"{"result_list":3}"#,
             r#"{"result":null}"#,

@@ -2,6 +2,7 @@
 
 mod calls;
 mod endings;
+mod hosting;
 mod installing;
 mod loading;
 mod versions;

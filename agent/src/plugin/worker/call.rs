@@ -18,6 +18,7 @@ use super::child::Child;
 use super::{Worker, redact};
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
+use crate::host::{self, Host, Scope};
 use crate::plugin::cache::Cache;
 use crate::plugin::wire::{self, CallFrame, Frame, Lines};
 use crate::plugin::{Call, contract};
@@ -35,6 +36,8 @@ pub struct Job<'a> {
     pub limits: &'a Limits,
     /// What it may keep for later calls.
     pub cache: &'a Cache,
+    /// What it may ask to be done on this host.
+    pub host: &'a Host,
     /// Where its directory for temporary files goes.
     pub tmp: &'a Path,
     /// Takes the elements of a list of records.
@@ -82,8 +85,17 @@ pub async fn run(worker: &Arc<Worker>, job: Job<'_>, permit: OwnedSemaphorePermi
         Err(error) => return Outcome::Ended(Err(Error::internal("the call cannot be written", error))),
     };
     job.call.args.iter().for_each(|(_, value)| worker.redactor.learn(value));
-    let mut talk =
-        Talk { stream, lines: Lines::default(), child, received: 0, exited: false, limits: job.limits };
+    let scope = Scope::new(job.impl_name, job.call.method.name, job.call.id, &job.call.args);
+    let mut talk = Talk {
+        stream,
+        lines: Lines::default(),
+        child,
+        received: 0,
+        exited: false,
+        limits: job.limits,
+        host: job.host,
+        scope: Arc::new(scope),
+    };
     // Its process greets before it reads: what was sent before a greeting that never came never began.
     // One that ends early is found out by what it said.
     let _ = talk.stream.write_all(&line).await;
@@ -112,6 +124,8 @@ struct Talk<'a> {
     received: usize,
     exited: bool,
     limits: &'a Limits,
+    host: &'a Host,
+    scope: Arc<Scope>,
 }
 
 impl Talk<'_> {
@@ -183,10 +197,10 @@ impl Talk<'_> {
                         let value = cache.answer(request, Instant::now());
                         wire::reply(value.as_deref())
                     }
-                    Frame::Host { op } => wire::refused(
-                        "OperationPreReqNotMetEx",
-                        &format!("this agent does not do {op} for plug-ins"),
-                    ),
+                    Frame::Host(request) => match self.host_operation(worker, request).await {
+                        Some(reply) => reply,
+                        None => break,
+                    },
                     Frame::Item(value) => {
                         answer.item(value, item)?;
                         continue;
@@ -219,6 +233,29 @@ impl Talk<'_> {
             Kind::WorkerDied,
             format!("the plug-in's process {end} before {} had answered", call.method.name),
         ))
+    }
+}
+
+impl Talk<'_> {
+    /// Does what the plug-in asks of this host; None when its process ended meanwhile, and the
+    /// operation with it.
+    async fn host_operation(&mut self, worker: &Worker, request: host::Request) -> Option<Vec<u8>> {
+        request.args.iter().for_each(|(name, value)| worker.redactor.learn_field(name, value));
+        let answer = tokio::select! {
+            biased;
+            answer = self.host.ask(&self.scope, request) => answer,
+            () = self.child.exited(), if !self.exited => {
+                self.exited = true;
+                return None;
+            }
+        };
+        Some(match answer {
+            Ok(value) => wire::replied(&value),
+            Err(error) => {
+                let message = worker.redactor.redact(error.message().to_owned());
+                wire::refused(error.kind().exception(), &shorten(message))
+            }
+        })
     }
 }
 

@@ -29,13 +29,18 @@ impl Redactor {
             Value::Array(items) => items.iter().for_each(|item| self.learn(item)),
             Value::Object(map) => {
                 for (key, value) in map {
-                    match value {
-                        Value::String(text) if looks_secret(key) => self.remember(text),
-                        other => self.learn(other),
-                    }
+                    self.learn_field(key, value);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Remembers the credentials in a value that goes by the name `key`.
+    pub fn learn_field(&self, key: &str, value: &Value) {
+        match value {
+            Value::String(text) if looks_secret(key) => self.remember(text),
+            other => self.learn(other),
         }
     }
 

@@ -185,11 +185,11 @@ def cache_threads(ss):
 
 
 def host(ss):
-    return IPlugin.host.loop_attach(path="/x")
+    return IPlugin.host.loop.attach(path="/x")
 
 
 def host_refused(ss):
-    return IPlugin.host.launch_rocket()
+    return IPlugin.host.rocket.launch()
 
 
 def files(ss):

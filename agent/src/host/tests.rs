@@ -1,0 +1,159 @@
+//! The table, and what every request goes through before an operation runs.
+
+use super::*;
+use std::collections::HashSet;
+
+#[test]
+fn every_operation_is_documented_and_has_a_name_of_its_own() {
+    let mut names = HashSet::new();
+    for row in OPERATIONS.iter().copied().flatten() {
+        assert!(names.insert(row.name), "{} twice", row.name);
+        assert_eq!(row.name.split('.').count(), 2, "{}: group and name", row.name);
+        assert!(!row.doc.is_empty() && !row.answer.is_empty(), "{}", row.name);
+        assert!(row.args.iter().all(|arg| !arg.doc.is_empty()), "{}", row.name);
+    }
+}
+
+/// A tree of ordinary files that looks like sysfs.
+pub mod tree {
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
+    use crate::host::{Host, Roots};
+
+    /// A host of such a tree, and the tree, which is removed when dropped.
+    pub struct Tree {
+        /// Where it is.
+        pub dir: TempDir,
+        /// The host.
+        pub host: Host,
+    }
+
+    impl Tree {
+        /// An empty one.
+        pub fn new() -> Tree {
+            let dir = tempfile::tempdir().unwrap();
+            let host = Host::at(Roots::below(dir.path()));
+            Tree { dir, host }
+        }
+
+        /// Writes a file; its path is relative to the tree.
+        pub fn put(&self, path: &str, text: impl AsRef<[u8]>) {
+            let path = self.path(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+
+        /// A path in the tree.
+        pub fn path(&self, path: &str) -> PathBuf {
+            self.dir.path().join(path)
+        }
+
+        /// Makes `path` a symbolic link to another place in the tree.
+        pub fn link(&self, path: &str, to: &str) {
+            let path = self.path(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            symlink(self.path(to), path).unwrap();
+        }
+
+        /// A disk of `size` bytes below `place` (`session1/target2:0:0`), with a NAA identity.
+        pub fn disk(&self, place: &str, hctl: &str, name: &str, naa: &str, size: u64) {
+            let number = hctl.split(':').next().unwrap();
+            let dir = format!("sys/devices/host{number}/{place}/{hctl}");
+            let mut page = vec![0, 0x83, 0, 4 + naa.len() as u8 / 2, 1, 3, 0, naa.len() as u8 / 2];
+            page.extend(
+                (0..naa.len()).step_by(2).map(|at| u8::from_str_radix(&naa[at..at + 2], 16).unwrap()),
+            );
+            self.put(&format!("{dir}/vpd_pg83"), page);
+            self.put(&format!("{dir}/vendor"), "LIO-ORG \n");
+            self.put(&format!("{dir}/model"), "disk            \n");
+            self.put(&format!("{dir}/state"), "running\n");
+            self.put(&format!("{dir}/delete"), "");
+            self.put(&format!("{dir}/rescan"), "");
+            self.put(&format!("{dir}/block/{name}/dev"), format!("8:{}\n", 16 * (name.as_bytes()[2] - b'a')));
+            self.put(&format!("{dir}/block/{name}/size"), format!("{}\n", size / 512));
+            std::fs::create_dir_all(self.path(&format!("{dir}/block/{name}/holders"))).unwrap();
+            self.link(&format!("sys/bus/scsi/devices/{hctl}"), &dir);
+            self.link(&format!("sys/block/{name}"), &format!("{dir}/block/{name}"));
+            self.put(&format!("sys/class/scsi_host/host{number}/scan"), "");
+        }
+
+        /// A session with a target, on a SCSI host of its own.
+        pub fn session(&self, number: u32, target: &str, address: &str, state: &str) {
+            let dir = format!("sys/class/iscsi_session/session{number}");
+            self.put(&format!("{dir}/targetname"), format!("{target}\n"));
+            self.put(&format!("{dir}/state"), format!("{state}\n"));
+            self.put(&format!("{dir}/ifacename"), "osc\n");
+            let (host, port) = address.rsplit_once(':').unwrap();
+            let connection = format!("sys/class/iscsi_connection/connection{number}:0");
+            self.put(&format!("{connection}/persistent_address"), format!("{host}\n"));
+            self.put(&format!("{connection}/persistent_port"), format!("{port}\n"));
+        }
+    }
+}
+
+mod asking {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::super::*;
+    use super::tree::Tree;
+
+    const OWN: &str = "iqn.2024-01.org.example:own";
+
+    fn scope(ss_record: Value) -> Arc<Scope> {
+        Arc::new(Scope::new("a.b.C.D", "start", Uuid::nil(), &[("ss_record", ss_record)]))
+    }
+
+    async fn ask(host: &Host, ss_record: Value, op: &str, args: Value) -> Result<Value> {
+        let request = Request { op: op.into(), args: args.as_object().unwrap().clone() };
+        host.ask(&scope(ss_record), request).await
+    }
+
+    fn names(answer: &Value) -> Vec<&str> {
+        answer.as_array().unwrap().iter().map(|each| each["name"].as_str().unwrap()).collect()
+    }
+
+    fn two_arrays() -> Tree {
+        let tree = Tree::new();
+        tree.session(1, OWN, "192.0.2.1:3260", "LOGGED_IN");
+        tree.session(2, "iqn.2024-01.org.example:other", "192.0.2.2:3260", "LOGGED_IN");
+        tree.disk("session1/target2:0:0", "2:0:0:0", "sda", "6001405a1b2c3d4e5f60718293a4b5c6", 1 << 26);
+        tree.disk("session2/target3:0:0", "3:0:0:0", "sdb", "6001405000000000000000000000000b", 1 << 26);
+        tree.disk("target0:0:0", "0:0:0:1", "sdc", "5000000000000001", 1 << 20);
+        tree.disk("rport-5:0-2/target5:0:0", "5:0:0:3", "sdd", "5000000000000002", 1 << 20);
+        tree.put("sys/class/fc_remote_ports/rport-5:0-2/port_name", "0x50000000000000AA\n");
+        tree
+    }
+
+    #[tokio::test]
+    async fn a_plug_in_sees_its_own_storage_server_s_disks_and_no_other() {
+        let tree = two_arrays();
+        let iscsi = json!({"storage_type": "iSCSI", "storage_id": [OWN]});
+        let answer = ask(&tree.host, iscsi, "scsi.devices", json!({})).await.unwrap();
+        assert_eq!(names(&answer), ["sda"]);
+        assert_eq!(answer[0]["page83_id"], "36001405a1b2c3d4e5f60718293a4b5c6");
+        assert_eq!((&answer[0]["size"], &answer[0]["target"]), (&json!(1 << 26), &json!(OWN)));
+        let san = json!({"storage_type": "SAN"});
+        assert_eq!(names(&ask(&tree.host, san, "scsi.devices", json!({})).await.unwrap()), ["sdc", "sdd"]);
+        let fabric = json!({"storage_type": "SAN", "storage_id": ["50:00:00:00:00:00:00:aa"]});
+        assert_eq!(names(&ask(&tree.host, fabric, "scsi.devices", json!({})).await.unwrap()), ["sdd"]);
+        let files = json!({"storage_type": "LocalFS"});
+        assert_eq!(names(&ask(&tree.host, files, "scsi.devices", json!({})).await.unwrap()), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_request_is_held_against_the_table() {
+        let tree = Tree::new();
+        let kind = async |op: &str, args: Value| {
+            ask(&tree.host, json!({"storage_type": "SAN"}), op, args).await.unwrap_err().kind()
+        };
+        assert_eq!(kind("scsi.explode", json!({})).await, Kind::NoSuchOperation);
+        assert_eq!(kind("scsi.devices", json!({"colour": "red"})).await, Kind::InvalidValue);
+        assert_eq!(kind("scsi.devices", json!({"page83_id": 7})).await, Kind::InvalidValue);
+    }
+}
