@@ -12,7 +12,6 @@ pub mod daemon;
 pub mod error;
 pub mod host;
 pub mod inventory;
-mod memory;
 pub mod operation;
 pub mod plugin;
 pub mod record;

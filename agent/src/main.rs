@@ -15,6 +15,16 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
+/// What a refresh of thousands of elements leaves free, glibc's allocator keeps between what is still in use.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Free memory goes back to the kernel after half a second, by a thread that does nothing else; two heaps for all
+/// threads, since one for each keeps what the others could use. Read by jemalloc(3) under this name.
+#[unsafe(export_name = "malloc_conf")]
+static MALLOC_CONF: &[u8; 85] =
+    b"background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0,narenas:2,tcache_max:4096\0";
+
 /// How long a stop may take before the process ends all the same.
 const STOP_DEADLINE: Duration = Duration::from_secs(9);
 
@@ -25,7 +35,6 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     keep_secrets_in();
-    share_memory();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -68,12 +77,6 @@ fn keep_secrets_in() {
         warn!("core dumps could not be turned off: {errno}");
     }
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-}
-
-/// A heap for each thread, as glibc has it, keeps what others could use.
-fn share_memory() {
-    // SAFETY: two numbers, and no other thread allocates yet.
-    unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };
 }
 
 async fn run(args: Args) -> agent::Result<()> {

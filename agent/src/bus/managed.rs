@@ -15,9 +15,6 @@ use crate::inventory::Snapshot;
 /// 32 MiB a message, and cuts off whoever sends more.
 pub const LIMIT: usize = 30 << 20;
 
-/// From how many bytes on a message's memory is worth giving back.
-const LARGE: usize = 1 << 20;
-
 /// The answer to `GetManagedObjects` of the manager at `path`. Where it would not fit, `Record` is
 /// left out: it repeats the other properties.
 ///
@@ -35,9 +32,6 @@ pub fn reply(call: &Header<'_>, snapshot: &Snapshot, path: &Path, limit: usize) 
             continue;
         }
         let message = Message::method_return(call).build(&Managed { snapshot, path, skip })?;
-        if message.data().len() > LARGE {
-            crate::memory::give_back_soon();
-        }
         if message.data().len() <= limit {
             return Ok(message);
         }

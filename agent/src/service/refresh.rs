@@ -253,10 +253,6 @@ async fn list(
             [Problem { field: "se_record".into(), text: error.message().to_owned() }],
         );
     }
-    if seen.len() > 1000 {
-        // The answer's text and what was parsed of it are of use to nobody.
-        crate::memory::give_back_soon();
-    }
     Ok((found, seen))
 }
 
