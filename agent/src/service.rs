@@ -9,6 +9,7 @@ mod desk;
 mod execute;
 mod follow;
 mod listing;
+mod mounts;
 mod plugins;
 mod refresh;
 mod register;

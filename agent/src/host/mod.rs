@@ -10,6 +10,7 @@
 
 mod ask;
 pub mod command;
+pub mod mount;
 mod operation;
 mod roots;
 mod scope;

@@ -32,11 +32,15 @@ pub fn file_system_id(ss: Uuid, record: &record::FileSystem) -> Option<Arc<str>>
         .or_else(|| derived(ss, &[&record.access_path, &record.array_path, &record.name]))
 }
 
-/// The UUID of a mount: its own, else a UUIDv5 of the file system and the mount point.
+/// The UUID of a mount: its own, else a UUIDv5 of the file system and the mount point, which is what the
+/// base class of the plug-ins gives it too.
 pub fn mount_id(fs: &str, record: &record::Mount) -> Option<Uuid> {
     record.uuid.filter(|uuid| !uuid.is_nil()).or_else(|| {
         let point = record.mount_point.as_deref().filter(|text| !text.is_empty())?;
-        Some(Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("mount:{fs}:{point}").as_bytes()))
+        Some(match fs.parse() {
+            Ok(fs) => Uuid::new_v5(&fs, point.as_bytes()),
+            Err(_) => Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("mount:{fs}:{point}").as_bytes()),
+        })
     })
 }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Kind, Result};
 use crate::inventory::index::{element_id, file_system_id, mount_id};
+use crate::inventory::model::parse_line;
 use crate::inventory::{Element, FileSystem, Server};
 use crate::record::{self, Dict, Problem, StorageElement, View, redact};
 
@@ -118,17 +119,32 @@ pub fn file_system(
     Ok((FileSystem { id, line: line(&record), mounts }, problems))
 }
 
-/// Merges one mount record of a file system into `fs`.
+/// Merges one mount record of a file system into `fs`. A mount that is known already, by its mount point,
+/// keeps its UUID: the agent may have seen it before the plug-in told of it.
 ///
 /// # Errors
 /// [`Kind::PluginFault`] where the record names nothing.
-pub fn mount(fs: &mut FileSystem, answer: record::Mount) -> Result<(Uuid, Problems)> {
+pub fn mount(fs: &mut FileSystem, mut answer: record::Mount) -> Result<(Uuid, Problems)> {
     let uuid = mount_id(&fs.id, &answer)
         .ok_or_else(|| unusable("a mount_record with a uuid or mount_point", &json!({})))?;
+    let known = |point: &str| {
+        let mounts = fs.mounts.iter().map(|(uuid, line)| (*uuid, parse_line::<record::Mount>(line)));
+        mounts
+            .into_iter()
+            .find_map(|(uuid, mount)| (mount.mount_point.as_deref() == Some(point)).then_some(uuid))
+    };
+    let seen = match answer.mount_point.as_deref() {
+        Some(point) if !fs.mounts.contains_key(&uuid) => known(point),
+        _ => None,
+    };
+    let uuid = seen.unwrap_or(uuid);
+    if seen.is_some() {
+        answer.uuid = seen;
+    }
     let mut problems = Vec::new();
     let mut record = match fs.mounts.get(&uuid) {
         Some(line) => {
-            let mut known: record::Mount = crate::inventory::model::parse_line(line);
+            let mut known: record::Mount = parse_line(line);
             problems = known.merge(&answer);
             known
         }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::core::{Core, Errand, lock};
 use super::desk::Desk;
 use super::listing::{Listing, merged};
+use super::mounts;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::{Element, FileSystem, Server};
 use crate::operation::call::plugin_of;
@@ -313,7 +314,11 @@ pub async fn with_mounts(
             }
         }
     }
-    fs.mounts.retain(|uuid, _| listed.contains(uuid));
+    if fs.mounts.keys().any(|uuid| !listed.contains(uuid)) {
+        // What the kernel shows is there, whether or not the plug-in knows of it.
+        let there = mounts::points(&fs.record());
+        fs.mounts.retain(|uuid, line| listed.contains(uuid) || there.contains(&mounts::point(line)));
+    }
     core.report(&server.plugin, method, problems);
     Ok(fs)
 }

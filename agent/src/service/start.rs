@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::Agent;
 use super::core::Core;
 use super::desk::Desk;
+use super::mounts;
 use super::plugins::Plugins;
 use super::run::interrupted;
 use crate::config::Config;
@@ -113,6 +114,7 @@ pub fn serve(
         core.tasks.spawn(desk.keep(core.clone()));
     }
     core.tasks.spawn(listen(core.clone(), events));
+    core.tasks.spawn(mounts::keep(core.clone()));
     Agent { core }
 }
 

@@ -1,5 +1,6 @@
 mod fake;
 mod files;
+mod mounts;
 mod operations;
 mod refreshing;
 mod registering;

@@ -1,0 +1,147 @@
+//! Unmounting: in the ordinary way as long as the file system answers, and by force and lazily where
+//! its server is gone, so that nothing goes on waiting for it.
+//!
+//! What has not been written is written first, by a process that is not the one that unmounts: a
+//! server that is gone is found out while the mount is still in its place, where forcing it
+//! (`MNT_FORCE`, umount(2)) reaches those that wait. Afterwards nothing would.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::child::{self, Running};
+use super::table::{Mounted, Table};
+use super::users::{self, User};
+use super::{Clock, missing, place, read};
+use crate::error::{Error, Kind, Result};
+
+/// What force and detaching may take, of which neither waits for the server.
+const FORCED: Duration = Duration::from_secs(5);
+/// How often it is forced at most, and the pause in which those let go end.
+const ROUNDS: u32 = 10;
+const BETWEEN: Duration = Duration::from_millis(300);
+
+/// What came of an unmount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmounted {
+    /// Nothing was mounted there.
+    NotMounted,
+    /// It was unmounted.
+    Done,
+    /// Its server did not answer: it was detached, and what had not been written is lost. Why, in words.
+    Detached(String),
+}
+
+/// Unmounts what is mounted at `at`.
+///
+/// # Errors
+/// [`Kind::FileSystemBusy`] naming who uses it; [`Kind::Timeout`] where a local file system does not let
+/// go; [`Kind::OperationFailed`] with the words of umount(8).
+pub async fn unmount(at: &str, deadline: Duration) -> Result<Unmounted> {
+    let clock = Clock::new(deadline);
+    let table = read()?;
+    let at = place::resolve(at, &table, clock.left()).await?;
+    let Some(mount) = table.at(&at).cloned() else { return Ok(Unmounted::NotMounted) };
+    place::check(&at, &table)?;
+    // Those that wait for the server; ended, with all that waits, by force.
+    let mut stuck = Vec::new();
+    if mount.is_network() {
+        // Half for finding out, and the rest for the ordinary way.
+        match attempt("sync", &["--file-system", "--"], &at, clock.left() / 2).await? {
+            Attempt::Ended(_) => {}
+            Attempt::Stuck(running) => {
+                stuck.push(running);
+                return detach(&mount, stuck, deadline).await;
+            }
+        }
+    }
+    match attempt("umount", &["--"], &at, clock.left()).await? {
+        Attempt::Ended(ended) => match still(&mount)? {
+            None => Ok(Unmounted::Done),
+            Some(table) => Err(refused(&mount, &table, &ended.said).await),
+        },
+        Attempt::Stuck(running) if mount.is_network() => {
+            stuck.push(running);
+            detach(&mount, stuck, deadline).await
+        }
+        Attempt::Stuck(mut running) => {
+            running.kill().await;
+            let text = format!("{} was not unmounted within {} s", at.display(), deadline.as_secs());
+            Err(Error::new(Kind::Timeout, text))
+        }
+    }
+}
+
+enum Attempt {
+    Ended(child::Ended),
+    Stuck(Running),
+}
+
+async fn attempt(program: &str, words: &[&str], at: &Path, left: Duration) -> Result<Attempt> {
+    let words = words.iter().map(Path::new).chain([at]);
+    let mut running = Running::start(program, words).map_err(|error| missing(program, &error))?;
+    let ended = running.within(left).await.map_err(|error| missing(program, &error))?;
+    Ok(ended.map_or(Attempt::Stuck(running), Attempt::Ended))
+}
+
+/// The mount table, where the mount is still in it.
+fn still(mount: &Mounted) -> Result<Option<Table>> {
+    let table = read()?;
+    Ok(table.holds(mount).then_some(table))
+}
+
+/// Why umount(8) did not.
+async fn refused(mount: &Mounted, table: &Table, said: &str) -> Error {
+    let at = mount.at.display();
+    let users = users::of(mount, table).await;
+    if users.is_empty() && !said.contains("busy") {
+        return Error::new(Kind::OperationFailed, format!("{at} cannot be unmounted: {said}"));
+    }
+    let who = match users.as_slice() {
+        [] => "somebody in another mount namespace, or the kernel".to_owned(),
+        users => users.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
+    Error::new(Kind::FileSystemBusy, format!("{at} cannot be unmounted, it is in use by {who}"))
+}
+
+/// Ends what waits for the server, and takes the mount out of sight.
+///
+/// Force fails the requests that are under way, and only those: whoever was let go may write the rest of
+/// what it holds, and waits again. So it is repeated for as long as the mount is in its place to force.
+async fn detach(mount: &Mounted, mut stuck: Vec<Running>, deadline: Duration) -> Result<Unmounted> {
+    // A helper of the file system would ask the server.
+    let forced = ["--internal-only", "--no-canonicalize", "--force"];
+    let umount = async |more: &[&str]| {
+        let words = forced.iter().chain(more).map(Path::new).chain([mount.at.as_path()]);
+        child::run("umount", words, FORCED).await.map_err(|error| missing("umount", &error))
+    };
+    for round in 0..ROUNDS {
+        umount(&["--"]).await?;
+        tokio::time::sleep(BETWEEN).await;
+        let Some(table) = still(mount)? else { break };
+        let mut waiting = false;
+        for running in &mut stuck {
+            waiting |= !matches!(running.within(Duration::ZERO).await, Ok(Some(_)));
+        }
+        if round > 0 && !waiting && !users::of(mount, &table).await.iter().any(User::waits) {
+            break;
+        }
+    }
+    if still(mount)?.is_some() {
+        umount(&["--lazy", "--"]).await?;
+    }
+    for running in &mut stuck {
+        running.kill().await;
+    }
+    let at = mount.at.display();
+    if still(mount)?.is_some() {
+        let text = format!("{at} can neither be unmounted nor detached, and its server does not answer");
+        return Err(Error::new(Kind::Timeout, text));
+    }
+    let why = format!(
+        "{} did not answer within {} s, so {at} was detached by force: what had not been written to it is lost",
+        mount.source,
+        deadline.as_secs(),
+    );
+    tracing::warn!(source = mount.source, mount_point = %at, "{why}");
+    Ok(Unmounted::Detached(why))
+}
