@@ -148,7 +148,7 @@ mod tests {
         let pids = dir.path().join("pids");
         let script = "sleep 600 & echo $! >\"$1\"; echo $$ >>\"$1\"; wait";
         let mut running = Running::start("sh", ["-c", script, "sh", pids.to_str().unwrap()]).unwrap();
-        while std::fs::read_to_string(&pids).is_ok_and(|text| text.lines().count() == 2) == false {
+        while !std::fs::read_to_string(&pids).is_ok_and(|text| text.lines().count() == 2) {
             assert!(running.within(Duration::from_millis(10)).await.unwrap().is_none());
         }
         assert!(running.kill().await);
