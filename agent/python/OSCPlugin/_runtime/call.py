@@ -89,7 +89,8 @@ def _prepare(call):
         tmpdir = _wire.decode(tmpdir)
         context.tmpdir = tempfile.tempdir = os.environ["TMPDIR"] = tmpdir
     if sys.version_info < (3, 7):
-        random.seed()  # every call would otherwise draw the same numbers
+        # Every call would otherwise draw the same numbers. Without an argument Python 2 takes 20,000 bits, and 0.2 ms.
+        random.seed(os.urandom(16))
     process.limit(call.get("limits") or {}, _cpu_used_up)
 
 
