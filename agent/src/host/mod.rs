@@ -30,7 +30,7 @@ pub use scope::{Portal, Scope};
 use crate::error::{Error, Kind, Result};
 
 /// Every group of operations. A group is a module with a table of its own.
-pub const OPERATIONS: &[&[Operation]] = &[scsi::OPERATIONS];
+pub const OPERATIONS: &[&[Operation]] = &[mount::OPERATIONS, scsi::OPERATIONS];
 
 /// The operation of that name (`iscsi.login`).
 pub fn operation(name: &str) -> Option<&'static Operation> {

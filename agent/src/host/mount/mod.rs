@@ -5,6 +5,7 @@
 //! path, mounting, writing back, unmounting) is a command in a process of its own ([`child`]).
 
 mod child;
+mod ops;
 mod place;
 mod table;
 mod unmount;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 
+pub use ops::OPERATIONS;
 pub use table::{Mounted, Table};
 pub use unmount::{Unmounted, unmount};
 pub use users::User;

@@ -219,3 +219,116 @@ async fn a_loop_device_is_the_same_source_under_each_of_its_names() {
     let nfs = Mounted { source: "nas:/".into(), ..mounted };
     assert!(same_source(&nfs, "nas:/") && same_source(&nfs, "nas:") && !same_source(&nfs, "nas:/a"));
 }
+
+mod operations {
+    //! The group of host operations, with tmpfs in the place of exports.
+
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::host::{Host, Request, Scope};
+
+    const FS: &str = "0004fb00-0005-0000-1e3c-9d6a2c5b7f30";
+
+    fn scope(fs: Option<&str>) -> Arc<Scope> {
+        let server =
+            json!({"uuid": Uuid::nil(), "storage_type": "NetworkFS", "access_host": "nas.example.org"});
+        let mut args = vec![("ss_record", server)];
+        if let Some(access) = fs {
+            args.push(("fs_record", json!({"uuid": FS, "access_path": access})));
+        }
+        Arc::new(Scope::new("acme.box.Box.Box", "mount", Uuid::nil(), &args))
+    }
+
+    async fn ask(scope: &Arc<Scope>, op: &str, args: Value) -> Result<Value> {
+        let args = args.as_object().cloned().unwrap();
+        Host::linux().ask(scope, Request { op: op.into(), args }).await
+    }
+
+    #[tokio::test]
+    async fn a_plug_in_mounts_lists_and_unmounts_its_file_system() {
+        let Some(bench) = Bench::new() else { return };
+        let scope = scope(Some("nas.example.org:/export"));
+        let at = bench.text("a");
+        let args =
+            json!({"mount_point": at, "share_path": "/pool/", "fstype": "tmpfs", "options": ["size=1m"]});
+        let made = ask(&scope, "mount.mount", args.clone()).await.unwrap();
+        assert_eq!((&made["mount_point"], &made["share_path"]), (&json!(at), &json!("pool")));
+        assert_eq!((&made["fs_uuid"], &made["status"]), (&json!(FS), &json!("Mounted")));
+        assert_eq!(made["uuid"], json!(Uuid::new_v5(&FS.parse().unwrap(), at.as_bytes())));
+        assert_eq!(made["source"], "nas.example.org:/export/pool");
+        assert_eq!(ask(&scope, "mount.mount", args).await.unwrap(), Value::Null);
+        let mut listed = ask(&scope, "mount.list", json!({})).await.unwrap();
+        listed.as_array_mut().unwrap().retain(|mount| mount["mount_point"] == json!(at));
+        assert_eq!(listed, json!([made]));
+
+        let open = File::create(Path::new(&at).join("open")).unwrap();
+        let users = ask(&scope, "mount.users", json!({"mount_point": at})).await.unwrap();
+        assert!(users.to_string().contains(&format!("process {} (", std::process::id())), "{users}");
+        drop(open);
+        let gone = ask(&scope, "mount.unmount", json!({"mount_point": at})).await.unwrap();
+        assert_eq!(gone["state"], "unmounted");
+        let again = ask(&scope, "mount.unmount", json!({"mount_point": at})).await.unwrap();
+        assert_eq!(again["state"], "not_mounted");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_its_storage_servers_is_left_alone() {
+        let Some(bench) = Bench::new() else { return };
+        mount(&bench.wanted("other.example.org:/export", "a", &[]), LONG).await.unwrap();
+        mount(&bench.wanted("nas.example.org:/other", "b", &[]), LONG).await.unwrap();
+        let own = scope(Some("nas.example.org:/export"));
+        for at in ["a", "b"] {
+            for op in ["mount.unmount", "mount.users"] {
+                let asked = ask(&own, op, json!({"mount_point": bench.text(at)})).await;
+                assert_eq!(kind_of(asked), Kind::PermissionDenied, "{op} {at}");
+            }
+        }
+        for source in ["other.example.org:/export", "/dev/null", "tmpfs", "nas.example.org.evil:/export"] {
+            let args = json!({"mount_point": bench.text("c"), "source": source, "fstype": "tmpfs"});
+            assert_eq!(kind_of(ask(&own, "mount.mount", args).await), Kind::PermissionDenied, "{source}");
+        }
+        for (key, value) in [("share_path", "../x"), ("source", "nas.example.org:/export/../x")] {
+            let args = json!({"mount_point": bench.text("c"), key: value, "fstype": "tmpfs"});
+            assert_eq!(kind_of(ask(&own, "mount.mount", args).await), Kind::InvalidValue, "{value}");
+        }
+        assert!(!bench.path("c").exists());
+        let nothing = scope(None);
+        let args = json!({"mount_point": bench.text("c")});
+        assert_eq!(kind_of(ask(&nothing, "mount.mount", args).await), Kind::MissingKey);
+    }
+
+    #[tokio::test]
+    async fn a_call_about_the_server_sees_its_network_mounts_only() {
+        let listed = ask(&scope(None), "mount.list", json!({})).await.unwrap();
+        assert_eq!(listed, json!([]));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_dies_leaves_no_mount_behind() {
+        let Some(bench) = Bench::new() else { return };
+        let at = bench.path("a");
+        let args = json!({"mount_point": at, "fstype": "tmpfs"});
+        let scope = scope(Some("nas.example.org:/export"));
+        // However far it had got.
+        for patience in 0..12 {
+            let asked = tokio::time::timeout(
+                Duration::from_millis(patience * 2),
+                ask(&scope, "mount.mount", args.clone()),
+            );
+            if asked.await.is_ok() {
+                ask(&scope, "mount.unmount", json!({"mount_point": at})).await.unwrap();
+            }
+            let none = async {
+                // Neither a mount, nor a process that might still mount.
+                while Table::read().unwrap().has(&at) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(LONG, none).await.expect("the mount stays");
+        }
+    }
+}
