@@ -1,5 +1,29 @@
 """`IFileSystemPlugin`: the API of plug-ins for file systems, networked or on block devices."""
+from ._enums import FS_STATES
+from ._errors import InvalidValueEx
 from ._plugin import IPlugin, unsupported
+
+_MOUNT_KEYS = ("uuid", "fs_uuid", "mount_point", "options", "share_path", "status")
+
+
+def _has_source(fs_record):
+    """Whether the record says what of this host's mounts are the file system's: `host:/path`, or a device."""
+    backing = fs_record.get("backing_device") or []
+    devices = [fs_record.get("array_path")] + (list(backing) if isinstance(backing, (list, tuple)) else [backing])
+    return ":/" in (fs_record.get("access_path") or "") or any((device or "").startswith("/dev/") for device in devices)
+
+
+def _with_state(fs_record):
+    """The record with the `state` that this host's mounts of it make."""
+    mounts = IPlugin.host.mount.list()
+    record = dict(fs_record)
+    if not mounts:
+        record["state"] = FS_STATES.UNMOUNTED
+    elif all(mount["read_only"] for mount in mounts):
+        record["state"] = FS_STATES.MOUNTED_READONLY
+    else:
+        record["state"] = FS_STATES.MOUNTED
+    return record
 
 
 class IFileSystemPlugin(IPlugin):
@@ -68,18 +92,45 @@ class IFileSystemPlugin(IPlugin):
 
     @staticmethod
     def mount(ss_record, fs_record, mount_point, share_path, active, options):
-        """Mounts the file system; returns its record or a mount_record, None where it was mounted already."""
-        raise unsupported("mount")
+        """Mounts the file system; returns its record or a mount_record, None where it was mounted already.
+
+        By default the agent mounts what the record's `access_path` and `share_path`, or its device, name, and takes
+        `mount_options` where no options are given.
+        """
+        if not _has_source(fs_record):
+            raise unsupported("mount")
+        done = IPlugin.host.mount.mount(
+            mount_point=mount_point, share_path=share_path or "", options=options or fs_record.get("mount_options") or [])
+        return None if done is None else _with_state(fs_record)
 
     @staticmethod
     def unmount(ss_record, fs_record, mount_point, active):
-        """Unmounts the file system."""
-        raise unsupported("unmount")
+        """Unmounts the file system; where no mount point is given, from the only one it has.
+
+        By default the agent does it. Of a mount that was detached because its server did not answer, a mount_record is
+        returned whose `status` says so.
+        """
+        if not _has_source(fs_record):
+            raise unsupported("unmount")
+        if not mount_point:
+            places = sorted(set(mount["mount_point"] for mount in IPlugin.host.mount.list()))
+            if len(places) > 1:
+                raise InvalidValueEx("the file system is mounted on %s: say which to unmount" % ", ".join(places))
+            if not places:
+                return _with_state(fs_record)
+            mount_point = places[0]
+        done = IPlugin.host.mount.unmount(mount_point=mount_point)
+        if done["state"] == "detached":
+            return {"fs_uuid": fs_record.get("uuid"), "mount_point": mount_point, "options": [],
+                    "status": "Detached: " + done["message"]}
+        return _with_state(fs_record)
 
     @staticmethod
     def listMountPoints(ss_record, fs_record):
-        """Where this host has the file system mounted, a list of mount_record."""
-        raise unsupported("listMountPoints")
+        """Where this host has the file system mounted, a list of mount_record; by default, what the kernel shows."""
+        if not _has_source(fs_record):
+            raise unsupported("listMountPoints")
+        return [dict((key, mount[key]) for key in _MOUNT_KEYS) for mount in IPlugin.host.mount.list()]
 
     @staticmethod
     def list(ss_record, fs_record, file_record):

@@ -123,13 +123,16 @@ fn mount(task: Task) -> Running {
         let before = read()?;
         let (source, at) = (wanted.source.clone(), wanted.at.clone());
         task.on_failure(move || async move {
-            // The call that wanted it has died: nobody would unmount it.
-            let Ok(at) = place::resolve(&at, &before, LOOK).await else { return };
-            let there = read().ok().and_then(|table| table.at(&at).cloned());
-            if let Some(mount) =
-                there.filter(|mount| super::same_source(mount, &source) && !before.holds(mount))
-            {
-                let _ = super::unmount(&mount.at.to_string_lossy(), UNMOUNT).await;
+            // The call that wanted it has died: nobody would unmount it. Its process was killed, and may have
+            // been in the middle of it.
+            for pause in [Duration::ZERO, Duration::from_millis(200)] {
+                tokio::time::sleep(pause).await;
+                let Ok(at) = place::resolve(&at, &before, LOOK).await else { return };
+                let there = read().ok().and_then(|table| table.at(&at).cloned());
+                let mine = |mount: &Mounted| super::same_source(mount, &source) && !before.holds(mount);
+                if let Some(mount) = there.filter(mine) {
+                    let _ = super::unmount(&mount.at.to_string_lossy(), UNMOUNT).await;
+                }
             }
         });
         let done = super::mount(&wanted, MOUNT).await?;
