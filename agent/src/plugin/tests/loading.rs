@@ -3,16 +3,22 @@
 use super::*;
 use crate::error::Kind;
 
+const STOCK: &[&str] = &[
+    "osc.filearray.FileArray.FileArray", //
+    "osc.lio.LIOArray.LIOArray",
+    "osc.localfs.LocalFS.LocalFS",
+];
+
 #[tokio::test]
 async fn the_stock_plugins_serve_and_a_call_waits_for_them() {
     let mut rig = Setup::new().start().await;
-    for name in ["osc.filearray.FileArray.FileArray", "osc.localfs.LocalFS.LocalFS"] {
+    for name in STOCK {
         let plugin =
             rig.until(name, |plugin| plugin.is_some_and(|plugin| plugin.status.usable)).await.unwrap();
         assert_eq!(plugin.status.problems, [""; 0], "{name}");
         assert!(plugin.status.interpreter.as_deref().unwrap().starts_with("Python 3"));
     }
-    assert_eq!(rig.runtime.plugins().len(), 2);
+    assert_eq!(rig.runtime.plugins().len(), STOCK.len());
 }
 
 #[tokio::test]

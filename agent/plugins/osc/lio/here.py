@@ -1,0 +1,65 @@
+"""This host as an initiator: its name, and the devices that elements are here, as the kernel says now."""
+
+import glob
+import os
+
+from OSCPlugin import OperationPreReqNotMetEx
+
+SYS = "/sys"
+INITIATOR = "/etc/iscsi/initiatorname.iscsi"
+
+
+def initiator():
+    """This host's initiator name. Raises OperationPreReqNotMetEx where it has none."""
+    try:
+        with open(INITIATOR) as lines:
+            for line in lines:
+                key, equals, value = line.partition("=")
+                if key.strip() == "InitiatorName" and equals and value.strip():
+                    return value.strip()
+    except (IOError, OSError):
+        pass
+    raise OperationPreReqNotMetEx("this host is no iSCSI initiator: %s names none (is open-iscsi installed?)" % INITIATOR)
+
+
+def is_here(entries):
+    """Whether the initiators include this host."""
+    try:
+        return initiator() in entries
+    except OperationPreReqNotMetEx:
+        return False
+
+
+def node():
+    """This host's node name."""
+    return os.uname()[1].partition(".")[0]
+
+
+def devices():
+    """Lists of device paths by page-83 identity: its multipath map, then its SCSI disks."""
+    found = {}
+    for place in glob.glob(SYS + "/block/dm-*/dm/uuid"):
+        kind, _, page83 = _said(place).partition("-")
+        name = _said(os.path.join(os.path.dirname(place), "name"))
+        if kind == "mpath" and name:
+            found.setdefault(page83, []).append("/dev/mapper/" + name)
+    for place in sorted(glob.glob(SYS + "/block/sd*/device/wwid")):
+        kind, _, digits = _said(place).partition(".")
+        if kind == "naa":
+            found.setdefault("3" + digits, []).append("/dev/" + place.split("/")[-3])
+    return found
+
+
+def _said(place):
+    try:
+        with open(place) as text:
+            return text.read().strip()
+    except (IOError, OSError):
+        return ""  # it has gone meanwhile
+
+
+def check_attaches(ss):
+    """Raises OperationPreReqNotMetEx where this host does not attach what is presented to it by itself."""
+    initiator()
+    raise OperationPreReqNotMetEx("this agent does not attach iSCSI disks: present to an access group, and log in to %s with "
+                                  "iscsiadm" % ", ".join(ss.get("storage_id") or ["the target"]))
