@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use agent::bus::table::{Emits, INTERFACES};
 use agent::command::{COMMANDS, Command, Object};
 use agent::error::{Origin, TABLE};
 use agent::host::{OPERATIONS, Operation};
@@ -212,4 +213,31 @@ fn the_stub_s_host_operations_are_the_codes() {
         writeln!(body, "    {group}: {}", class(group)).unwrap();
     }
     stands_in("../agent/python/OSCPlugin/__init__.pyi", "host operations", &body);
+}
+
+#[test]
+fn the_example_vm_agent_is_the_tested_one() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/clients/vm_agent.py");
+    let code = std::fs::read_to_string(file).unwrap();
+    stands_in("DBUS.md", "vm-agent", &format!("```python\n{code}```\n"));
+}
+
+#[test]
+fn the_properties_are_the_codes() {
+    let mut body = String::new();
+    for interface in INTERFACES.iter().filter(|row| !row.properties.is_empty()) {
+        let name = interface.name.rsplit('.').next().unwrap();
+        writeln!(body, "### {name}\n\n| property | type | told | |\n| --- | --- | --- | --- |").unwrap();
+        for row in &interface.properties {
+            let told = match row.emits {
+                Emits::Value => "with its value",
+                Emits::Invalidates => "by name",
+                Emits::Const => "const",
+                Emits::Never => "never",
+            };
+            writeln!(body, "| `{}` | `{}` | {told} | {} |", row.name, row.signature, row.doc).unwrap();
+        }
+        body.push('\n');
+    }
+    stands_in("DBUS.md", "properties", &body);
 }

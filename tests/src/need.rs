@@ -21,7 +21,12 @@ pub enum Need {
     FileSystem(&'static str),
     /// An interpreter.
     Python(Python),
+    /// A module that the distribution packages for its own Python.
+    Module(&'static str),
 }
+
+/// The distribution's own Python, which its packages of modules are for.
+pub const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
 /// The interpreters that plug-ins are tested under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +94,16 @@ impl Need {
                 (known.lines().any(|line| line.trim() == name), name)
             }
             Need::Python(python) => (python.path().is_some(), python.name()),
+            Need::Module(name) => (importable(name), name),
         };
         (!met).then(|| format!("no {what} on this machine"))
     }
+}
+
+fn importable(name: &str) -> bool {
+    let mut probe = Command::new(SYSTEM_PYTHON);
+    probe.args(["-B", "-c", &format!("import {name}")]).stdin(Stdio::null()).stderr(Stdio::null());
+    probe.status().is_ok_and(|status| status.success())
 }
 
 fn on_path(name: &str) -> bool {

@@ -219,6 +219,10 @@ impl Door {
                 let _turn = self.subtrees.acquire().await;
                 managed::reply(header, snapshot, &path, managed::LIMIT)?
             }
+            Action::GetState => {
+                let _turn = self.subtrees.acquire().await;
+                managed::state(header, snapshot, managed::LIMIT)?
+            }
         })
     }
 

@@ -148,6 +148,11 @@ pub fn managed<'a>(snapshot: &'a Snapshot, manager: &Path) -> Box<dyn Iterator<I
     }
 }
 
+/// What all object managers show together.
+pub fn everything(snapshot: &Snapshot) -> impl Iterator<Item = Object> + '_ {
+    managed(snapshot, &Path::Root).chain(snapshot.servers.values().flat_map(|server| contents(server)))
+}
+
 /// Everything below a storage server: elements, then file systems with their mounts.
 pub fn contents(server: &Server) -> impl Iterator<Item = Object> + '_ {
     let ss = server.uuid;

@@ -92,7 +92,10 @@ const ROWS: &[Row] = &[
     (SERVER, "Plugin", "o", Emits::Const, read!(Object::Server(server) => path(Path::Plugin(server.plugin.clone()))), "Its plug-in."),
     (SERVER, "PluginType", "s", Emits::Const, read!(Object::Server(server) => text(server.plugin_type.as_str())), "isa (storage array) or ifs (file system)."),
     (SERVER, "Abilities", "a{ss}", Emits::Value, read!(Object::Server(server) => text_map(&server.abilities)), "What it can do."),
-    (SERVER, "State", "s", Emits::Value, read!(Object::Server(server) => text(server.state_line())), "How fresh this is, and why the last refresh failed, as JSON."),
+    (SERVER, "State", "s", Emits::Never, read!(Object::Server(server) => text(server.state_line())),
+        "How fresh this is, and why the last refresh failed, as JSON. It differs after every refresh, which is not told: Stale, PluginAvailable and RefreshError tell what matters."),
+    (SERVER, "RefreshError", "s", Emits::Value,
+        read!(Object::Server(server) => text(server.state.error.as_ref().map(full_text).unwrap_or_default())), "Why the last refresh failed; the empty string where it worked."),
     (SERVER, "Stale", "b", Emits::Value, read!(Object::Server(server) => server.state.stale.into()), "Whether no refresh has confirmed yet what the state directory held."),
     (SERVER, "PluginAvailable", "b", Emits::Value, read!(Object::Server(server) => server.state.plugin_available.into()), "Whether its plug-in is there and usable."),
 

@@ -83,6 +83,8 @@ pub enum Action {
     GetMachineId,
     /// `ObjectManager.GetManagedObjects`.
     GetManagedObjects,
+    /// Everything, and the event up to which it is true.
+    GetState,
 }
 
 /// One property.
@@ -288,6 +290,14 @@ fn extra_methods(interface: &str) -> Vec<Method> {
                 &[("events", "as")],
                 "The retained events with a sequence number above since, each a line of JSON.",
                 Action::GetEvents,
+            ),
+            (
+                "GetState",
+                &[],
+                &[("seq", "t"), ("objects", "a{oa{sa{sv}}}")],
+                "What all object managers show, in one call, and the number of the last event that it includes: \
+                 of later events only is there news. Where that would be more than a bus carries, Record is left out.",
+                Action::GetState,
             ),
         ],
         Some("Operation") => &[(

@@ -1,6 +1,7 @@
 //! End to end: everything real, from the plug-in's process to the kernel and the message bus.
 
 mod check;
+mod clients;
 mod contract;
 mod dbus;
 mod misfits;
@@ -16,6 +17,7 @@ use libtest_mimic::Arguments;
 fn main() -> std::process::ExitCode {
     let tests = [
         check::tests(),
+        clients::tests(),
         contract::tests(),
         dbus::tests(),
         misfits::tests(),

@@ -163,10 +163,16 @@ async fn what_appears_and_disappears_is_told_by_its_manager() {
 async fn a_server_and_an_operation_tell_what_changed_in_them() {
     let it = setup(Fake::new(0)).await;
     let mut ear = Ear::new(&it.daemon.address).await;
-    it.fake.edit_server(vec![What::ServerChanged(SS)], |server| server.state.stale = true);
+    it.fake.edit_server(vec![What::ServerChanged(SS)], |server| {
+        server.state.stale = true;
+        server.state.error = Some(crate::error::Error::invalid("the controller is away"));
+    });
     let heard = ear.until(8).await;
-    assert!(heard[0].contains("\"Stale\": <true>") && heard[0].contains("\"State\""), "{heard:?}");
-    assert!(!heard[0].contains("Abilities"), "{heard:?}");
+    assert!(
+        heard[0].contains("\"Stale\": <true>") && heard[0].contains("the controller is away"),
+        "{heard:?}"
+    );
+    assert!(!heard[0].contains("Abilities") && !heard[0].contains("\"State\""), "{heard:?}");
     let id = it.fake.add_operation();
     it.fake.edit_operation(id, |operation| operation.progress = Some(40));
     let heard = ear.until(10).await;
