@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::index::{element_id, file_system_id, mount_id};
 use crate::inventory::model::parse_line;
 use crate::inventory::{Element, FileSystem, Server};
-use crate::record::{self, Dict, Problem, StorageElement, View, redact};
+use crate::record::{self, Dict, Opaque, Problem, StorageElement, View, redact};
 
 /// Something the plug-in did that the contract forbids, and that was put right.
 pub type Problems = Vec<Problem>;
@@ -26,6 +26,14 @@ pub fn unusable(what: &str, value: &Value) -> Error {
         Value::Object(_) => "a dict that names nothing",
     };
     Error::new(Kind::PluginFault, format!("the plug-in answered {got} instead of {what}"))
+}
+
+/// The items of an answer that has to be a list; `what` says of what.
+///
+/// # Errors
+/// [`Kind::PluginFault`] for anything else.
+pub fn items<'a>(answer: &'a Value, what: &str) -> Result<&'a Vec<Value>> {
+    answer.as_array().ok_or_else(|| unusable(what, answer))
 }
 
 /// Reads an answer as a record; `None` where the plug-in said nothing.
@@ -50,10 +58,9 @@ pub fn answered<T: Dict>(value: &Value) -> Result<Option<(T, Problems)>> {
 pub fn element(
     server: &Server,
     known: Option<&Element>,
-    mut answer: StorageElement,
+    answer: StorageElement,
     wanted: Option<StorageElement>,
 ) -> Result<(Arc<Element>, Problems)> {
-    let mut problems = Vec::new();
     let id = match known {
         Some(known) => known.id.clone(),
         None => element_id(server.uuid, &answer).ok_or_else(|| {
@@ -64,21 +71,11 @@ pub fn element(
         Some(known) => Some(known.record()),
         None => wanted,
     };
-    answer.async_handle = None;
-    answer.async_progress = None;
-    let mut record = match base {
-        Some(mut base) => {
-            problems = base.merge(&answer);
-            base
-        }
-        None => answer,
-    };
-    if record.ss_uuid.is_some_and(|ss| ss != server.uuid) {
-        problems.push(Problem { field: "ss_uuid".into(), text: "is not the storage server's".into() });
-    }
-    record.ss_uuid = Some(server.uuid);
-    record.async_handle = None;
-    record.async_progress = None;
+    let (record, problems) = held(server, base, answer, |record| Common {
+        ss_uuid: &mut record.ss_uuid,
+        async_handle: &mut record.async_handle,
+        async_progress: &mut record.async_progress,
+    });
     Ok((Arc::new(Element { id, line: line(&record) }), problems))
 }
 
@@ -89,10 +86,9 @@ pub fn element(
 pub fn file_system(
     server: &Server,
     known: Option<&FileSystem>,
-    mut answer: record::FileSystem,
+    answer: record::FileSystem,
     wanted: Option<record::FileSystem>,
 ) -> Result<(FileSystem, Problems)> {
-    let mut problems = Vec::new();
     let id = match known {
         Some(known) => known.id.clone(),
         None => file_system_id(server.uuid, &answer).ok_or_else(|| {
@@ -100,23 +96,53 @@ pub fn file_system(
         })?,
     };
     let known = known.or_else(|| server.file_systems.get(&id).map(|fs| &**fs));
-    answer.async_handle = None;
-    answer.async_progress = None;
-    let mut record = match known.map(FileSystem::record).or(wanted) {
-        Some(mut base) => {
-            problems = base.merge(&answer);
-            base
-        }
-        None => answer,
-    };
-    if record.ss_uuid.is_some_and(|ss| ss != server.uuid) {
-        problems.push(Problem { field: "ss_uuid".into(), text: "is not the storage server's".into() });
-    }
-    record.ss_uuid = Some(server.uuid);
-    record.async_handle = None;
-    record.async_progress = None;
+    let (record, problems) =
+        held(server, known.map(FileSystem::record).or(wanted), answer, |record| Common {
+            ss_uuid: &mut record.ss_uuid,
+            async_handle: &mut record.async_handle,
+            async_progress: &mut record.async_progress,
+        });
     let mounts = known.map(|known| known.mounts.clone()).unwrap_or_default();
     Ok((FileSystem { id, line: line(&record), mounts }, problems))
+}
+
+/// What an element and a file system have in common.
+struct Common<'a> {
+    ss_uuid: &'a mut Option<Uuid>,
+    async_handle: &'a mut Option<Opaque>,
+    async_progress: &'a mut Option<i64>,
+}
+
+impl Common<'_> {
+    /// How far work on it is belongs to an operation, not to the record.
+    fn forget_work(&mut self) {
+        *self.async_handle = None;
+        *self.async_progress = None;
+    }
+}
+
+/// An answer merged into what it is an answer about, and held to the storage server that it came from.
+fn held<T: Dict>(
+    server: &Server,
+    base: Option<T>,
+    mut answer: T,
+    common: fn(&mut T) -> Common<'_>,
+) -> (T, Problems) {
+    common(&mut answer).forget_work();
+    let (mut record, mut problems) = match base {
+        Some(mut base) => {
+            let problems = base.merge(&answer);
+            (base, problems)
+        }
+        None => (answer, Vec::new()),
+    };
+    let mut held = common(&mut record);
+    if held.ss_uuid.is_some_and(|ss| ss != server.uuid) {
+        problems.push(Problem { field: "ss_uuid".into(), text: "is not the storage server's".into() });
+    }
+    *held.ss_uuid = Some(server.uuid);
+    held.forget_work();
+    (record, problems)
 }
 
 /// Merges one mount record of a file system into `fs`. A mount that is known already, by its mount point,

@@ -75,8 +75,7 @@ impl About<'_> {
             }
             (Answer::Element | Answer::NewElement, _) => self.element(draft, server, None, answer, problems),
             (Answer::Elements | Answer::AllElements, _) => {
-                let items =
-                    answer.as_array().ok_or_else(|| merge::unusable("a list of se_records", answer))?;
+                let items = merge::items(answer, "a list of se_records")?;
                 items.iter().map(|item| self.element(draft, server, None, item, problems)).collect()
             }
             (Answer::ElementGone, Target::Element(ss, id)) => {
@@ -91,8 +90,7 @@ impl About<'_> {
                 self.file_system(draft, server, None, answer, problems)
             }
             (Answer::AllFileSystems, _) => {
-                let items =
-                    answer.as_array().ok_or_else(|| merge::unusable("a list of fs_records", answer))?;
+                let items = merge::items(answer, "a list of fs_records")?;
                 items.iter().map(|item| self.file_system(draft, server, None, item, problems)).collect()
             }
             (Answer::FileSystemGone, Target::FileSystem(ss, id)) => {
@@ -104,8 +102,7 @@ impl About<'_> {
                 self.mount(draft, server, *ss, id, answer, problems)
             }
             (Answer::Mounts, Target::FileSystem(ss, id)) => {
-                let items =
-                    answer.as_array().ok_or_else(|| merge::unusable("a list of mount_records", answer))?;
+                let items = merge::items(answer, "a list of mount_records")?;
                 let fs = call::file_system(server, id)?;
                 let mut fs = copy(fs);
                 fs.mounts.clear();
@@ -127,8 +124,7 @@ impl About<'_> {
                 None => Err(merge::unusable("a file_record", answer)),
             },
             (Answer::Files, _) => {
-                let items =
-                    answer.as_array().ok_or_else(|| merge::unusable("a list of file_records", answer))?;
+                let items = merge::items(answer, "a list of file_records")?;
                 let file = |item| {
                     let (record, found) = File::parse(item);
                     problems.extend(found);
@@ -299,7 +295,7 @@ fn with_id(mut record: Value, id: &str) -> Value {
 }
 
 fn list<T: record::Dict>(answer: &Value, what: &str, problems: &mut Problems) -> Result<Value> {
-    let items = answer.as_array().ok_or_else(|| merge::unusable(what, answer))?;
+    let items = merge::items(answer, what)?;
     let (records, found) = merge::public_records::<T>(items);
     problems.extend(found);
     Ok(records.into())
