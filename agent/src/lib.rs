@@ -14,6 +14,7 @@ pub mod host;
 pub mod inventory;
 pub mod operation;
 pub mod plugin;
+pub mod pulse;
 pub mod record;
 pub mod service;
 pub mod store;

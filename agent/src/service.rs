@@ -31,6 +31,7 @@ use crate::error::Result;
 use crate::inventory::{Caller, Change, Snapshot, Target};
 use crate::plugin::announcement::Announcement;
 use crate::plugin::{Event, Runtime};
+use crate::pulse::Watch;
 
 pub use plugins::{Item, Plugins};
 
@@ -158,6 +159,11 @@ impl Agent {
     /// How the configuration stands, now and later.
     pub fn standing(&self) -> Arc<ArcSwap<Standing>> {
         self.core.standing.clone()
+    }
+
+    /// The loops that must go round for anything to be done.
+    pub fn watches(&self) -> Vec<Watch> {
+        vec![Watch::of("store", self.core.store.pulse()), Watch::of("operations", self.core.pulse.clone())]
     }
 
     /// Stops taking requests, ends what runs as interrupted, and closes the store.

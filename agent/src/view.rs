@@ -5,11 +5,13 @@ mod command;
 mod forward;
 mod model;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
 use crate::error::{Error, Kind, Result};
+use crate::pulse::Watch;
 use crate::service::Agent;
 
 /// A mounted tree that follows the agent.
@@ -39,6 +41,28 @@ impl View {
     /// Follows with the number of the last change that the tree shows.
     pub fn shown(&self) -> watch::Receiver<u64> {
         self.shown.clone()
+    }
+
+    /// What must go on for the tree to be served: the threads of both connections, and telling the kernel
+    /// of changes.
+    pub fn watches(&self, agent: &Agent) -> Vec<Watch> {
+        let [records, controls] = self.mounted.hands();
+        let (agent, shown) = (agent.clone(), self.shown.clone());
+        // What is shown, and since when no more than that.
+        let behind = Mutex::new((0, Instant::now()));
+        let lag = move || {
+            let mut behind = behind.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = *shown.borrow();
+            if now >= agent.snapshot().seq || now != behind.0 {
+                *behind = (now, Instant::now());
+            }
+            behind.1.elapsed()
+        };
+        vec![
+            Watch { name: "records", still: Box::new(move || records.longest()) },
+            Watch { name: "controls", still: Box::new(move || controls.longest()) },
+            Watch { name: "changes", still: Box::new(lag) },
+        ]
     }
 
     /// Unmounts the tree, lazily where it stays busy. Blocks.

@@ -1,5 +1,5 @@
-//! Points at which a test can make the process die, in debug builds only: with `OSC_FAULT=<point>:<n>` it gets SIGKILL when it passes
-//! `<point>` for the n-th time.
+//! Points at which a test can make the process die or hang, in debug builds only: with `OSC_FAULT=<point>:<n>` it gets SIGKILL when it passes
+//! `<point>` for the n-th time; with `OSC_HANG=<directory>`, whoever passes `<loop>` stays there while `<directory>/<loop>` exists.
 
 /// Every point of this crate, in the order in which a request passes them.
 pub const POINTS: &[&str] = &[
@@ -45,3 +45,22 @@ pub fn point(name: &str) {
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub fn point(_: &str) {}
+
+/// Passes a place at which a loop can be made to hang.
+#[cfg(debug_assertions)]
+pub fn hang(name: &str) {
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
+    static WHERE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    if let Some(directory) = WHERE.get_or_init(|| std::env::var_os("OSC_HANG").map(PathBuf::from)) {
+        let file = directory.join(name);
+        while file.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+/// Passes a place at which a loop can be made to hang.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn hang(_: &str) {}

@@ -32,6 +32,7 @@ mod session;
 mod stats;
 mod storage;
 mod tree;
+mod watched;
 
 pub use handover::Handover;
 pub use messenger::carry_messages;
@@ -43,3 +44,4 @@ pub use mount::{MountError, Mounted, Options, mount, take_over};
 pub use names::encode as file_name;
 pub use stats::{Count, Stats};
 pub use tree::Tree;
+pub use watched::Hands;

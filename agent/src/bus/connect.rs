@@ -18,6 +18,7 @@ use super::signals::Follow;
 use super::source::Source;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::operation::rfc3339;
+use crate::pulse::{Pulse, Watch};
 
 const DAEMON: &str = "org.freedesktop.DBus";
 const DAEMON_PATH: &str = "/org/freedesktop/DBus";
@@ -57,9 +58,15 @@ impl fmt::Display for Address {
 pub struct Bus {
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
+    pulse: Arc<Pulse>,
 }
 
 impl Bus {
+    /// The loop that takes calls.
+    pub fn watches(&self) -> Vec<Watch> {
+        self.task.iter().map(|_| Watch::of("bus", self.pulse.clone())).collect()
+    }
+
     /// Gives the name up and leaves the bus.
     pub async fn close(mut self) {
         self.stop.cancel();
@@ -108,7 +115,7 @@ async fn open(
 ) -> Result<Bus> {
     let stop = CancellationToken::new();
     if address == "none" {
-        return Ok(Bus { stop, task: None });
+        return Ok(Bus { stop, task: None, pulse: Arc::default() });
     }
     let facts = Arc::new(Facts {
         mount_point: mount_point.display().to_string(),
@@ -120,8 +127,9 @@ async fn open(
     let (connection, stream) = connect(&address).await?;
     let first = Connected { connection, stream, follow };
     info!(%address, "owns {NAME}");
-    let task = tokio::spawn(stay(source, facts, address, first, shown, stop.clone()));
-    Ok(Bus { stop, task: Some(task) })
+    let pulse = Arc::<Pulse>::default();
+    let task = tokio::spawn(stay(source, facts, address, first, shown, stop.clone(), pulse.clone()));
+    Ok(Bus { stop, task: Some(task), pulse })
 }
 
 /// A connection that owns the name.
@@ -140,6 +148,7 @@ async fn stay(
     mut connected: Connected,
     shown: Option<watch::Receiver<u64>>,
     stop: CancellationToken,
+    pulse: Arc<Pulse>,
 ) {
     let mut again = false;
     loop {
@@ -150,7 +159,7 @@ async fn stay(
                 leave(connection).await;
                 return;
             }
-            () = door.run(stream) => {}
+            () = door.run(stream, &pulse) => {}
             () = async {
                 match follow.run(&door, again).await {
                     Ok(()) => std::future::pending().await,
@@ -168,6 +177,8 @@ async fn stay(
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(delay) => {}
             }
+            // Whether there is a bus is not for a watchdog to say.
+            pulse.beat();
             let follow = Follow::new(&*source, shown.clone());
             match connect(&address).await {
                 Ok((connection, stream)) => break Connected { connection, stream, follow },

@@ -20,6 +20,7 @@ use super::value::{clean, object_path};
 use super::{NAME, introspect, managed};
 use crate::command::Command;
 use crate::inventory::{Snapshot, Target};
+use crate::pulse::{PERIOD, Pulse};
 use crate::service::Request;
 
 /// Calls that all clients together may have in flight.
@@ -62,9 +63,18 @@ impl Door {
     ///
     /// Every call is a task of its own: this loop also brings the bus's answers to our own
     /// questions, so that it must never wait for anything.
-    pub async fn run(self: &Arc<Door>, mut stream: MessageStream) {
+    pub async fn run(self: &Arc<Door>, mut stream: MessageStream, pulse: &Pulse) {
         let _end = self.ended.clone().drop_guard();
-        while let Some(Ok(message)) = stream.next().await {
+        let mut idle = tokio::time::interval(PERIOD);
+        loop {
+            pulse.beat();
+            fsview::fault::hang("bus");
+            let message = tokio::select! {
+                biased;
+                message = stream.next() => message,
+                _ = idle.tick() => continue,
+            };
+            let Some(Ok(message)) = message else { return };
             match message.message_type() {
                 MessageType::MethodCall => self.start(message),
                 MessageType::Signal => {

@@ -1,8 +1,10 @@
 //! What the service manager hears of the daemon: that it is ready, reloads or stops, and a line on how it does.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
 
@@ -15,27 +17,28 @@ const PERIOD: Duration = Duration::from_secs(2);
 pub struct Manager {
     agent: Agent,
     mountpoint: PathBuf,
+    stuck: Arc<ArcSwap<String>>,
     teller: JoinHandle<()>,
 }
 
-/// Tells that the daemon is ready, and from now on how it does.
-pub fn ready(agent: Agent, mountpoint: &Path) -> Manager {
+/// Tells that the daemon is ready, and from now on how it does; `stuck` names the loops that stand still.
+pub fn ready(agent: Agent, mountpoint: &Path, stuck: Arc<ArcSwap<String>>) -> Manager {
     let mountpoint = mountpoint.to_owned();
-    let first = line(&agent, &mountpoint);
+    let first = line(&agent, &mountpoint, &stuck.load());
     tell(&[NotifyState::Ready, NotifyState::Status(&first)]);
-    let (follow, place) = (agent.clone(), mountpoint.clone());
+    let (follow, place, standing) = (agent.clone(), mountpoint.clone(), stuck.clone());
     let teller = tokio::spawn(async move {
         let mut told = first;
         loop {
             tokio::time::sleep(PERIOD).await;
-            let now = line(&follow, &place);
+            let now = line(&follow, &place, &standing.load());
             if now != told {
                 tell(&[NotifyState::Status(&now)]);
                 told = now;
             }
         }
     });
-    Manager { agent, mountpoint, teller }
+    Manager { agent, mountpoint, stuck, teller }
 }
 
 impl Manager {
@@ -49,7 +52,8 @@ impl Manager {
 
     /// Tells that it was, or why it was not.
     pub fn reloaded(&self) {
-        tell(&[NotifyState::Ready, NotifyState::Status(&line(&self.agent, &self.mountpoint))]);
+        let line = line(&self.agent, &self.mountpoint, &self.stuck.load());
+        tell(&[NotifyState::Ready, NotifyState::Status(&line)]);
     }
 
     /// Tells that the daemon stops.
@@ -68,8 +72,24 @@ impl Drop for Manager {
     }
 }
 
+/// Tells that every loop goes round, or which ones do not: then the service manager's patience runs out.
+pub fn alive(stuck: &[&'static str]) {
+    if stuck.is_empty() {
+        tell(&[NotifyState::Watchdog]);
+    } else {
+        tell(&[NotifyState::Status(&not_well(&stuck.join(", ")))]);
+    }
+}
+
+fn not_well(stuck: &str) -> String {
+    format!("Stuck: {stuck}; the service manager's watchdog ends this")
+}
+
 /// One line on how the agent does.
-fn line(agent: &Agent, mountpoint: &Path) -> String {
+fn line(agent: &Agent, mountpoint: &Path, stuck: &str) -> String {
+    if !stuck.is_empty() {
+        return not_well(stuck);
+    }
     let snapshot = agent.snapshot();
     let count =
         |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });

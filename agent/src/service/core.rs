@@ -21,6 +21,7 @@ use crate::inventory::{Inventory, Server};
 use crate::operation::locks::Turns;
 use crate::plugin::Call;
 use crate::plugin::api::{Method, method};
+use crate::pulse::Pulse;
 use crate::record::Problem;
 use crate::store::Store;
 
@@ -54,6 +55,8 @@ pub struct Core {
     pub turns: Turns<Key>,
     pub stopping: CancellationToken,
     pub tasks: TaskTracker,
+    /// Beaten by whoever takes turns with the operations.
+    pub pulse: Arc<Pulse>,
     live: Mutex<HashMap<Uuid, Live>>,
     desks: Mutex<HashMap<Uuid, Arc<Desk>>>,
     /// (plug-in, method, field) of every breach of the contract that was reported.
@@ -76,6 +79,7 @@ impl Core {
             turns: Turns::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            pulse: Arc::default(),
             live: Mutex::default(),
             desks: Mutex::default(),
             reported: Mutex::default(),

@@ -16,10 +16,12 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::{Element, Elements, FileSystem, Inventory, Server, ServerState, Snapshot, State};
 use crate::plugin::{Event, Plugin};
+use crate::pulse::PERIOD;
 use crate::store::{LoadedServer, Store};
 
-/// How long running operations may take to end when the agent stops.
-const PARTING: Duration = Duration::from_secs(8);
+/// How long running operations may take to end when the agent stops: with the workers' and the doors' own
+/// ends it makes less than ten seconds.
+const PARTING: Duration = Duration::from_secs(4);
 
 /// The state as it was read back.
 pub struct Opened {
@@ -115,7 +117,26 @@ pub fn serve(
     }
     core.tasks.spawn(listen(core.clone(), events));
     core.tasks.spawn(mounts::keep(core.clone()));
+    core.tasks.spawn(beat(core.clone()));
     Agent { core }
+}
+
+/// Goes the way of an operation, over and over, without being one: a turn, the table of what is under way,
+/// the desks, and a change that changes nothing.
+async fn beat(core: Arc<Core>) {
+    loop {
+        let ticket = core.turns.draw(vec![(uuid::Uuid::nil(), "pulse".into())]);
+        ticket.turn().await;
+        fsview::fault::hang("operations");
+        let _ = (core.live().len(), core.desks().len());
+        core.inventory.publish(|_| ());
+        core.pulse.beat();
+        drop(ticket);
+        tokio::select! {
+            () = core.stopping.cancelled() => return,
+            () = tokio::time::sleep(PERIOD) => {}
+        }
+    }
 }
 
 /// Takes in what the catalog tells, until the agent stops.

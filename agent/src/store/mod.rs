@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::inventory::Operation;
+use crate::pulse::Pulse;
 
 pub use rows::{Loaded, LoadedServer, Row, RowChange, ServerRow};
 use writer::{Durable, Job};
@@ -33,6 +34,7 @@ pub const RESERVE: u64 = 1 << 20;
 #[derive(Clone)]
 pub struct Store {
     jobs: std::sync::mpsc::Sender<Job>,
+    pulse: Arc<Pulse>,
 }
 
 impl Store {
@@ -48,12 +50,18 @@ impl Store {
         let loaded = rows::load(&mut database, &key)?;
         rows::reserve_events(&database, loaded.events + RESERVE);
         let (jobs, inbox) = std::sync::mpsc::channel();
-        let writer = writer::Writer::new(database, key, lock);
+        let pulse = Arc::new(Pulse::default());
+        let writer = writer::Writer::new(database, key, lock, pulse.clone());
         std::thread::Builder::new()
             .name("store".into())
             .spawn(move || writer.run(&inbox))
             .map_err(|source| Error::internal("cannot start the store's thread", source))?;
-        Ok((Store { jobs }, loaded))
+        Ok((Store { jobs, pulse }, loaded))
+    }
+
+    /// Beaten by the thread that writes.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone()
     }
 
     /// Journals an operation: on disk when this returns.

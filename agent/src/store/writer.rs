@@ -14,6 +14,7 @@ use super::rows::{self, Row, RowChange, ServerRow, WriteError};
 use super::{schema, seal::Key};
 use crate::error::{Error, Result};
 use crate::inventory::Operation;
+use crate::pulse::{PERIOD, Pulse};
 
 /// How long lines gather before they are written.
 const GATHER: Duration = Duration::from_millis(200);
@@ -66,24 +67,29 @@ pub struct Writer {
     pending: Pending,
     /// Whether the last attempt failed, so that it is told once.
     failing: bool,
+    pulse: Arc<Pulse>,
     _lock: Lock,
 }
 
 impl Writer {
-    pub fn new(database: Connection, key: Key, lock: Lock) -> Writer {
-        Writer { database, key, pending: Pending::default(), failing: false, _lock: lock }
+    pub fn new(database: Connection, key: Key, lock: Lock, pulse: Arc<Pulse>) -> Writer {
+        Writer { database, key, pending: Pending::default(), failing: false, pulse, _lock: lock }
     }
 
     /// Works until the store is closed, or every handle of it is gone.
     pub fn run(mut self, inbox: &Receiver<Job>) {
         let mut closing = None;
         while closing.is_none() {
-            let wait =
-                self.pending.due.map_or(Duration::MAX, |due| due.saturating_duration_since(Instant::now()));
+            self.pulse.beat();
+            fsview::fault::hang("store");
+            let due = self.pending.due.map(|due| due.saturating_duration_since(Instant::now()));
+            let wait = due.unwrap_or(PERIOD).min(PERIOD);
             let first = match inbox.recv_timeout(wait) {
                 Ok(job) => job,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.write_pending();
+                    if self.pending.due.is_some_and(|due| due <= Instant::now()) {
+                        self.write_pending();
+                    }
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,

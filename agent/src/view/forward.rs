@@ -28,6 +28,7 @@ pub async fn run(agent: Agent, mut changes: Receiver<Arc<Change>>, tree: Tree, s
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
+        fsview::fault::hang("changes");
         tree.changed(fsview::Change::Events);
         let settling = tree.clone();
         // Nothing panics in there; if the pool is gone, so is everybody who waits.

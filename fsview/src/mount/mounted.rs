@@ -18,6 +18,7 @@ use crate::mountpoint::mounts;
 use crate::proxy::Proxy;
 use crate::storage::CONTROL_DIR;
 use crate::tree::Tree;
+use crate::watched::Hands;
 
 /// How long unmounting waits for whoever is in the tree before it detaches lazily.
 const GRACE: Duration = Duration::from_secs(2);
@@ -31,6 +32,7 @@ pub struct Mounted {
     pub(super) ledger: Ledger,
     pub(super) devices: [Arc<File>; 2],
     pub(super) proxies: Vec<Arc<Proxy>>,
+    pub(super) hands: [Arc<Hands>; 2],
     pub(super) sessions: Vec<BackgroundSession>,
     pub(super) teller: Option<JoinHandle<()>>,
     pub(super) took_over: bool,
@@ -46,6 +48,11 @@ impl Mounted {
     /// Where it is mounted, without links.
     pub fn mountpoint(&self) -> &Path {
         &self.at
+    }
+
+    /// What the threads of each connection have in hand: of the records, and of the control files.
+    pub fn hands(&self) -> [Arc<Hands>; 2] {
+        self.hands.clone()
     }
 
     /// Whether it was another process's before.

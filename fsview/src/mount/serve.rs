@@ -15,6 +15,7 @@ use crate::model::Model;
 use crate::session::Connection;
 use crate::storage::{CONTROL_DIR, Controls, PID_FILE, Records};
 use crate::tree;
+use crate::watched::{Hands, Watched};
 
 /// How many of the last descriptors may be polling when a successor wakes them.
 const POLLERS: u64 = 1 << 16;
@@ -59,7 +60,9 @@ pub fn serve(
     let told = Kernel::new(records.device.clone()).with(messenger);
     // Set once: nobody else has it yet.
     let _ = kernel.set(told.clone());
+    let hands: [Arc<Hands>; 2] = Default::default();
     let filesystem = RecordFs::new(engine, tree.clone(), ledger.mounted_at());
+    let filesystem = Watched::new(filesystem, "records", hands[0].clone());
     let (record_session, record_proxy) =
         records.serve(filesystem, threads, proxied).map_err(failed("no session for the records", at))?;
 
@@ -80,6 +83,7 @@ pub fn serve(
         ledger.clone(),
         in_flight.clone(),
     );
+    let filesystem = Watched::new(filesystem, "controls", hands[1].clone());
     let (control_session, control_proxy) = controls
         .serve(filesystem, threads, Some(in_flight))
         .map_err(failed("no session for the control files", at))?;
@@ -97,6 +101,7 @@ pub fn serve(
         ledger: ledger.clone(),
         devices: [records.device, controls.device],
         proxies: [control_proxy, record_proxy].into_iter().flatten().collect(),
+        hands,
         sessions: vec![control_session, record_session],
         teller: Some(teller),
         took_over,

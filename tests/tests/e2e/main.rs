@@ -11,6 +11,7 @@ mod reload;
 mod restart;
 mod start;
 mod tree;
+mod watchdog;
 
 use libtest_mimic::Arguments;
 
@@ -26,6 +27,7 @@ fn main() -> std::process::ExitCode {
         restart::tests(),
         start::tests(),
         tree::tests(),
+        watchdog::tests(),
     ]
     .into_iter()
     .flatten()
