@@ -14,6 +14,7 @@ mod managed;
 mod object;
 mod own;
 pub mod path;
+pub mod permission;
 mod signals;
 mod source;
 pub mod table;

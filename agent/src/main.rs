@@ -1,6 +1,5 @@
 //! `oscd`: the agent as a service, in the foreground.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use agent::bus::{self, Bus};
 use agent::config::{Config, Source, Standing};
 use agent::daemon::args::Args;
-use agent::daemon::{manager, watchdog};
+use agent::daemon::{journal, manager, watchdog};
 use agent::service::Agent;
 use agent::view::View;
 use clap::Parser;
@@ -31,7 +30,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(7);
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Err(message) = start_logging(&args.log) {
+    if let Err(message) = journal::start(&args.log) {
         eprintln!("oscd: {message}");
         return ExitCode::from(2);
     }
@@ -54,18 +53,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn start_logging(filter: &str) -> Result<(), String> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .map_err(|error| format!("--log {filter:?}: {error}; use a level, or target=level pairs"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    Ok(())
 }
 
 /// The process holds storage administrators' passwords: no core file, no other user's debugger, and

@@ -73,22 +73,20 @@ impl Client {
         (before < CALLS_PER_CLIENT).then_some(guard)
     }
 
-    /// Who it is, as operations are told.
+    /// Its unique name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Who it is, as operations are told, and whether it is of those who may change things where there is no
+    /// polkit.
     ///
     /// # Errors
-    /// When the bus does not say, or, for what changes things, when the user may not.
-    pub async fn caller(&self, connection: &Connection, changes: bool) -> Result<Caller> {
+    /// When the bus does not say.
+    pub async fn caller(&self, connection: &Connection) -> Result<(Caller, bool)> {
         let credentials = self.credentials.get_or_try_init(|| self.ask(connection)).await?;
-        if changes && !credentials.may_change {
-            return Err(Error::new(
-                Kind::AccessDenied,
-                format!(
-                    "the user with the id {} may not change anything: only root and the group {GROUP} may",
-                    credentials.uid
-                ),
-            ));
-        }
-        Ok(Caller { uid: credentials.uid, pid: credentials.pid, door: "dbus" })
+        let caller = Caller { uid: credentials.uid, pid: credentials.pid, door: "dbus" };
+        Ok((caller, credentials.may_change))
     }
 
     async fn ask(&self, connection: &Connection) -> Result<Credentials> {

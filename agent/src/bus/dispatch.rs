@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, info};
 use zbus::message::{Flags, Header, Type as MessageType};
 use zbus::{Connection, Message, MessageStream, Variant};
 
@@ -17,7 +17,7 @@ use super::path::Path;
 use super::source::Source;
 use super::table::{Action, Method};
 use super::value::{clean, object_path};
-use super::{NAME, introspect, managed};
+use super::{NAME, introspect, managed, permission};
 use crate::command::Command;
 use crate::inventory::{Snapshot, Target};
 use crate::pulse::{PERIOD, Pulse};
@@ -174,7 +174,7 @@ impl Door {
         let answer = || Message::method_return(header);
         Ok(match method.action {
             Action::Submit(command) => {
-                let operation = self.submit(client, command, &path, arguments).await?;
+                let operation = self.submit(header, client, snapshot, command, &path, arguments).await?;
                 answer().build(&object_path(&operation))?
             }
             Action::Wait => {
@@ -182,12 +182,13 @@ impl Door {
                 answer().build(&result)?
             }
             Action::ReloadPlugins => {
-                client.caller(&self.connection, true).await?;
-                self.source.reload_plugins(word(&arguments, 0).to_owned()).await?;
+                let module = word(&arguments, 0).to_owned();
+                self.manage_plugins(header, client, &format!("reload {module:?}")).await?;
+                self.source.reload_plugins(module).await?;
                 answer().build(&())?
             }
             Action::Announce => {
-                client.caller(&self.connection, true).await?;
+                self.manage_plugins(header, client, "announce").await?;
                 let words = arguments.into_iter().next().map(strings).unwrap_or_default();
                 self.source.announce(words).await?;
                 answer().build(&())?
@@ -236,14 +237,30 @@ impl Door {
         })
     }
 
+    /// Lets a call pass that is about plug-ins, and notes who made it.
+    async fn manage_plugins(&self, header: &Header<'_>, client: &Client, what: &str) -> Result<(), Failure> {
+        let action = permission::PLUGIN_MANAGE;
+        let caller = permission::check(&self.connection, client, header, action).await?;
+        info!(uid = caller.uid, pid = caller.pid, door = caller.door, "plug-ins: {what}");
+        Ok(())
+    }
+
     async fn submit(
         &self,
+        header: &Header<'_>,
         client: &Client,
+        snapshot: &Snapshot,
         command: &'static Command,
         path: &Path,
         arguments: Vec<Variant<'static>>,
     ) -> Result<Path, Failure> {
-        let caller = client.caller(&self.connection, !command.open_to_readers()).await?;
+        // Who may do something may end it, too.
+        let cancelled = match path {
+            Path::Operation(id) => snapshot.operations.get(id).map(|operation| operation.command),
+            _ => None,
+        };
+        let action = permission::action(cancelled.unwrap_or(command));
+        let caller = permission::check(&self.connection, client, header, action).await?;
         let target = match path {
             Path::Server(ss) => Target::Server(*ss),
             Path::Element(ss, id) => Target::Element(*ss, id.as_str().into()),

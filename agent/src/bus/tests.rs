@@ -5,6 +5,7 @@ mod connection;
 mod fake;
 mod foreign;
 mod operations;
+mod permissions;
 mod scale;
 mod signals;
 

@@ -91,9 +91,14 @@ pub async fn submit(core: &Arc<Core>, request: Request) -> Result<Uuid> {
     }
     let span = tracing::info_span!(
         "operation", operation = %id, command = request.command.name, target = operation.target_path(),
-        plugin = operation.plugin.as_deref(), uid = request.caller.uid, pid = request.caller.pid, door = request.caller.door,
+        server = server_of(&request.target).map(tracing::field::display), plugin = operation.plugin.as_deref(), uid = request.caller.uid, pid = request.caller.pid, door = request.caller.door,
     );
-    tracing::debug!(parent: &span, "accepted");
+    // Who changes what is in the journal from the beginning on.
+    if work.journaled {
+        tracing::info!(parent: &span, "accepted");
+    } else {
+        tracing::debug!(parent: &span, "accepted");
+    }
     let cancel = core.stopping.child_token();
     let (ended, watch) = watch::channel(false);
     core.live().insert(id, Live { cancel: cancel.clone(), ended: watch });
@@ -111,6 +116,13 @@ pub async fn submit(core: &Arc<Core>, request: Request) -> Result<Uuid> {
         .instrument(span),
     );
     Ok(id)
+}
+
+fn server_of(target: &Target) -> Option<Uuid> {
+    match target {
+        Target::Server(ss) | Target::Element(ss, _) | Target::FileSystem(ss, _) => Some(*ss),
+        Target::Manager | Target::Operation(_) => None,
+    }
 }
 
 /// Waits until an operation has ended.
