@@ -10,16 +10,22 @@
 
 mod ask;
 pub mod command;
+pub mod device;
+pub mod in_use;
+pub mod iscsi;
 pub mod mount;
+pub mod multipath;
 mod operation;
 mod roots;
 mod scope;
 pub mod scsi;
+pub mod uevent;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::broadcast;
 use uuid::Uuid;
 
 pub use ask::Request;
@@ -30,7 +36,10 @@ pub use scope::{Portal, Scope};
 use crate::error::{Error, Kind, Result};
 
 /// Every group of operations. A group is a module with a table of its own.
-pub const OPERATIONS: &[&[Operation]] = &[mount::OPERATIONS, scsi::OPERATIONS];
+pub const OPERATIONS: &[&[Operation]] = &[iscsi::OPERATIONS, scsi::OPERATIONS, multipath::OPERATIONS, mount::OPERATIONS];
+
+/// Storage servers whose discovered targets are remembered; nobody can make the agent grow by inventing more.
+const SERVERS: usize = 1024;
 
 /// The operation of that name (`iscsi.login`).
 pub fn operation(name: &str) -> Option<&'static Operation> {
@@ -47,6 +56,9 @@ struct Inner {
     roots: Roots,
     /// The targets that discovery at a storage server's own portals has named, by storage server.
     discovered: Mutex<HashMap<Uuid, BTreeSet<String>>>,
+    events: broadcast::Sender<Arc<uevent::Uevent>>,
+    /// Whether this host's device events are listened to.
+    listening: Mutex<bool>,
 }
 
 impl Host {
@@ -57,7 +69,14 @@ impl Host {
 
     /// A host whose files are below `roots`.
     pub fn at(roots: Roots) -> Host {
-        Host { inner: Arc::new(Inner { roots, discovered: Mutex::default() }) }
+        Host {
+            inner: Arc::new(Inner {
+                roots,
+                discovered: Mutex::default(),
+                events: broadcast::channel(uevent::BEHIND).0,
+                listening: Mutex::default(),
+            }),
+        }
     }
 
     /// Where its files are.
@@ -71,6 +90,18 @@ impl Host {
         let discovered = self.inner.discovered.lock().unwrap_or_else(PoisonError::into_inner);
         targets.extend(discovered.get(&scope.ss_uuid()).into_iter().flatten().cloned());
         targets
+    }
+
+    /// Notes the targets that a discovery at the storage server's own portals has named.
+    fn discovered(&self, scope: &Scope, targets: impl Iterator<Item = String>) {
+        if scope.ss_uuid().is_nil() {
+            return;
+        }
+        let mut discovered = self.inner.discovered.lock().unwrap_or_else(PoisonError::into_inner);
+        if discovered.len() >= SERVERS && !discovered.contains_key(&scope.ss_uuid()) {
+            discovered.clear();
+        }
+        discovered.entry(scope.ss_uuid()).or_default().extend(targets);
     }
 
     /// Where a command is.

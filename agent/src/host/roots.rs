@@ -15,6 +15,8 @@ pub struct Roots {
     pub run: PathBuf,
     /// The database of open-iscsi: `nodes`, `send_targets`, `ifaces`. The first that exists counts.
     pub iscsi: Vec<PathBuf>,
+    /// The sockets of multipathd; `@` begins an abstract one. The first that answers counts.
+    pub multipathd: Vec<PathBuf>,
     /// Where commands are looked for.
     pub commands: Vec<PathBuf>,
 }
@@ -28,6 +30,7 @@ impl Default for Roots {
             dev: "/dev".into(),
             run: "/run".into(),
             iscsi: all(&["/var/lib/iscsi", "/etc/iscsi"]),
+            multipathd: all(&["@/org/kernel/linux/storage/multipathd", "/run/multipathd.socket"]),
             commands: all(&["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]),
         }
     }
@@ -42,6 +45,7 @@ impl Roots {
             dev: dir.join("dev"),
             run: dir.join("run"),
             iscsi: vec![dir.join("iscsi")],
+            multipathd: vec![dir.join("run/multipathd.socket")],
             commands: vec![dir.join("bin")],
         }
     }

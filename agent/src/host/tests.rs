@@ -82,10 +82,15 @@ pub mod tree {
 
         /// A session with a target, on a SCSI host of its own.
         pub fn session(&self, number: u32, target: &str, address: &str, state: &str) {
-            let dir = format!("sys/class/iscsi_session/session{number}");
+            let dir = format!(
+                "sys/devices/platform/host{}/session{number}/iscsi_session/session{number}",
+                number + 1
+            );
             self.put(&format!("{dir}/targetname"), format!("{target}\n"));
             self.put(&format!("{dir}/state"), format!("{state}\n"));
             self.put(&format!("{dir}/ifacename"), "osc\n");
+            self.put(&format!("{dir}/target_id"), "0\n");
+            self.link(&format!("sys/class/iscsi_session/session{number}"), &dir);
             let (host, port) = address.rsplit_once(':').unwrap();
             let connection = format!("sys/class/iscsi_connection/connection{number}:0");
             self.put(&format!("{connection}/persistent_address"), format!("{host}\n"));

@@ -1,0 +1,147 @@
+//! Who uses a block device: asked before one is taken away, so that nobody loses it under their hands.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::Roots;
+use super::scsi::disk::{attribute, names};
+
+/// Processes that look at every disk and lose nothing with one.
+const ONLOOKERS: &[&str] = &["multipathd", "systemd-udevd", "(udev-worker)", "udevd"];
+
+/// Why a block device cannot be taken away: in words, with who uses it; None where nobody does.
+///
+/// `name` is the kernel's (`sda`, `dm-3`), and `nodes` are the paths it may have been opened by. `but` are the devices
+/// made of it that go before it.
+pub fn by_whom(roots: &Roots, name: &str, nodes: &[PathBuf], but: &[String]) -> Option<String> {
+    let block = roots.sys.join("block").join(name);
+    let holders: Vec<_> =
+        names(&block.join("holders")).into_iter().filter(|name| !but.contains(name)).collect();
+    if !holders.is_empty() {
+        return Some(format!("{} is made of it", holders.join(", ")));
+    }
+    let parts: Vec<String> =
+        names(&block).into_iter().filter(|part| block.join(part).join("partition").exists()).collect();
+    for device in std::iter::once(block.clone()).chain(parts.iter().map(|part| block.join(part))) {
+        if let Some(place) = attribute(&device.join("dev")).and_then(|devno| mounted_at(roots, &devno)) {
+            return Some(format!("it is mounted at {place}"));
+        }
+        let part_holders = names(&device.join("holders"));
+        if device != block && !part_holders.is_empty() {
+            return Some(format!("{} is made of it", part_holders.join(", ")));
+        }
+    }
+    let mut paths: Vec<PathBuf> = nodes.to_vec();
+    paths.push(Path::new("/dev").join(name));
+    paths.extend(parts.iter().map(|part| Path::new("/dev").join(part)));
+    if let Some(path) = swap(roots).into_iter().find(|swap| paths.contains(swap)) {
+        return Some(format!("this host swaps to {}", path.display()));
+    }
+    let pids = opened_by(roots, &paths);
+    if !pids.is_empty() {
+        let pids: Vec<_> = pids.iter().map(|(pid, name)| format!("{pid} ({name})")).collect();
+        return Some(format!("it is open in the processes {}", pids.join(", ")));
+    }
+    if but.is_empty() && held_by_the_kernel(&roots.dev.join(name)) {
+        return Some("the kernel itself has it in use".into());
+    }
+    None
+}
+
+fn mounted_at(roots: &Roots, devno: &str) -> Option<String> {
+    let table = std::fs::read_to_string(roots.proc.join("self/mountinfo")).ok()?;
+    let mut lines = table.lines().map(|line| line.split(' '));
+    lines.find_map(|mut words| (words.nth(2) == Some(devno)).then(|| words.nth(1).unwrap_or("?").to_owned()))
+}
+
+fn swap(roots: &Roots) -> Vec<PathBuf> {
+    let table = std::fs::read_to_string(roots.proc.join("swaps")).unwrap_or_default();
+    table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(PathBuf::from).collect()
+}
+
+/// The processes that have one of the nodes open, with their names. Those that just look are none.
+fn opened_by(roots: &Roots, nodes: &[PathBuf]) -> BTreeSet<(u32, String)> {
+    let mut found = BTreeSet::new();
+    for name in names(&roots.proc) {
+        let Ok(pid) = name.parse::<u32>() else { continue };
+        let dir = roots.proc.join(&name);
+        let open = names(&dir.join("fd"));
+        let has = open.iter().any(|fd| {
+            std::fs::read_link(dir.join("fd").join(fd)).is_ok_and(|target| nodes.contains(&target))
+        });
+        if has {
+            let name = attribute(&dir.join("comm")).unwrap_or_default();
+            if !ONLOOKERS.contains(&name.as_str()) {
+                found.insert((pid, name));
+            }
+        }
+    }
+    found
+}
+
+/// Whether something in the kernel holds the device for itself: file systems of several devices, LIO, md.
+fn held_by_the_kernel(node: &Path) -> bool {
+    let opened = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_EXCL | libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(node);
+    matches!(opened, Err(error) if error.kind() == io::ErrorKind::ResourceBusy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tests::tree::Tree;
+
+    fn who(tree: &Tree, but: &[&str]) -> Option<String> {
+        let but: Vec<_> = but.iter().map(|name| (*name).to_owned()).collect();
+        by_whom(tree.host.roots(), "sda", &["/dev/mapper/x".into()], &but)
+    }
+
+    fn tree() -> Tree {
+        let tree = Tree::new();
+        tree.disk("session1/target2:0:0", "2:0:0:0", "sda", "6001405a1b2c3d4e5f60718293a4b5c6", 1 << 26);
+        tree.put("proc/self/mountinfo", "36 35 98:0 / /other rw shared:1 - ext4 /dev/sdb rw\n");
+        tree.put("proc/swaps", "Filename Type Size Used Priority\n/dev/sdz partition 1 0 -2\n");
+        tree
+    }
+
+    #[test]
+    fn a_disk_that_nobody_uses_may_go() {
+        assert_eq!(who(&tree(), &[]), None);
+    }
+
+    #[test]
+    fn what_is_mounted_swapped_to_or_part_of_something_stays() {
+        let mounted = tree();
+        mounted.put("proc/self/mountinfo", "36 35 8:0 / /mnt/data rw - ext4 /dev/sda rw\n");
+        assert!(who(&mounted, &[]).unwrap().contains("/mnt/data"));
+        let swapped = tree();
+        swapped.put("proc/swaps", "Filename\n/dev/sda partition 1 0 -2\n");
+        assert!(who(&swapped, &[]).unwrap().contains("swaps"));
+        let held = tree();
+        held.put("sys/block/sda/holders/dm-0", "");
+        assert!(who(&held, &[]).unwrap().contains("dm-0"));
+        assert_eq!(who(&held, &["dm-0"]), None, "but for what goes before it");
+        let part = tree();
+        part.put("sys/block/sda/sda1/partition", "1\n");
+        part.put("sys/block/sda/sda1/dev", "8:1\n");
+        part.put("proc/self/mountinfo", "36 35 8:1 / /boot rw - ext4 /dev/sda1 rw\n");
+        assert!(who(&part, &[]).unwrap().contains("/boot"));
+    }
+
+    #[test]
+    fn who_has_it_open_is_named_and_onlookers_do_not_count() {
+        let tree = tree();
+        for (pid, comm) in [(7, "multipathd"), (8, "qemu")] {
+            tree.put(&format!("proc/{pid}/comm"), format!("{comm}\n"));
+            let fd = tree.path(&format!("proc/{pid}/fd/3"));
+            std::fs::create_dir_all(fd.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink("/dev/sda", fd).unwrap();
+        }
+        let told = who(&tree, &[]).unwrap();
+        assert!(told.contains("8 (qemu)") && !told.contains("multipathd"), "{told}");
+    }
+}
