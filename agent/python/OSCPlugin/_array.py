@@ -1,4 +1,6 @@
 """`IStorageArrayPlugin`: the API of plug-ins for block storage, SAN or iSCSI."""
+from . import _devices
+from ._host import served
 from ._plugin import IPlugin, unsupported
 
 
@@ -26,8 +28,25 @@ class IStorageArrayPlugin(IPlugin):
 
     @staticmethod
     def discover(ss_record):
-        """The storage server's record with its targets in `storage_id`."""
-        raise unsupported("discover")
+        """The storage server's record with its targets in `storage_id`; by default those that its portals name."""
+        if not (_devices.is_iscsi(ss_record) and served()):
+            raise unsupported("discover")
+        return _devices.discover(ss_record)
+
+    @staticmethod
+    def start(ss_record):
+        """Makes the storage server usable on this host; by default logs in to its targets and looks for its devices."""
+        return _devices.start(ss_record, IPlugin.logger)
+
+    @staticmethod
+    def stop(ss_record):
+        """Undoes `start`; by default removes the devices and logs out. StorageElementBusyEx where one is in use."""
+        return _devices.stop(ss_record)
+
+    @staticmethod
+    def refresh(ss_record):
+        """Makes this host see what the storage server presents now; by default looks at its targets again."""
+        return _devices.refresh(ss_record)
 
     @staticmethod
     def list(ss_record):
@@ -136,15 +155,15 @@ class IStorageArrayPlugin(IPlugin):
 
     @staticmethod
     def deviceTeardown(ss_record, se_record):
-        """Removes this host's devices of the element, before it is unmapped."""
-        raise unsupported("deviceTeardown")
+        """Removes this host's devices of the element, before it is unmapped; by default by its `page83_id`."""
+        return _devices.teardown(ss_record, se_record)
 
     @staticmethod
     def deviceResize(ss_record, se_record):
-        """Makes this host's devices of the element take on its new size."""
-        raise unsupported("deviceResize")
+        """Makes this host's devices of the element take on its new size; by default by its `page83_id`."""
+        return _devices.resize(ss_record, se_record, "deviceResize")
 
     @staticmethod
     def deviceSizeRefresh(ss_record, se_record):
-        """Makes this host read the size of the element's devices again."""
-        raise unsupported("deviceSizeRefresh")
+        """Makes this host read the size of the element's devices again; by default by its `page83_id`."""
+        return _devices.resize(ss_record, se_record, "deviceSizeRefresh")

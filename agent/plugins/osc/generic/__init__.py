@@ -1,0 +1,3 @@
+"""Storage of any make, used as it is found: osc.generic."""
+
+osc_isa_plugins = ["osc.generic.SCSIPlugin.GenericPlugin"]
