@@ -36,7 +36,8 @@ pub use scope::{Portal, Scope};
 use crate::error::{Error, Kind, Result};
 
 /// Every group of operations. A group is a module with a table of its own.
-pub const OPERATIONS: &[&[Operation]] = &[iscsi::OPERATIONS, scsi::OPERATIONS, multipath::OPERATIONS, mount::OPERATIONS];
+pub const OPERATIONS: &[&[Operation]] =
+    &[iscsi::OPERATIONS, scsi::OPERATIONS, multipath::OPERATIONS, mount::OPERATIONS];
 
 /// Storage servers whose discovered targets are remembered; nobody can make the agent grow by inventing more.
 const SERVERS: usize = 1024;
