@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use agent::bus::table::{Emits, INTERFACES};
+use agent::bus::permission;
 use agent::command::{COMMANDS, Command, Object};
 use agent::error::{Origin, TABLE};
 use agent::host::{OPERATIONS, Operation};
@@ -240,4 +241,20 @@ fn the_properties_are_the_codes() {
         body.push('\n');
     }
     stands_in("DBUS.md", "properties", &body);
+}
+
+#[test]
+fn the_permissions_are_the_codes() {
+    let mut body = "| action | commands |\n| --- | --- |\n".to_owned();
+    let row = |body: &mut String, action: &str, commands: &str| {
+        writeln!(body, "| `{}{action}` | {commands} |", permission::PREFIX).unwrap();
+    };
+    row(&mut body, permission::READ, "what only asks");
+    for (action, commands) in permission::ACTIONS {
+        let commands: Vec<_> = commands.iter().map(|name| format!("`{name}`")).collect();
+        row(&mut body, action, &commands.join(", "));
+    }
+    row(&mut body, permission::PLUGIN_MANAGE, "`ReloadPlugins`, `Announce`");
+    body.push_str("\n`cancel` takes the action of the command that it ends.\n");
+    stands_in("ADMIN.md", "permissions", &body);
 }
