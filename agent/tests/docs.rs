@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use agent::bus::table::{Emits, INTERFACES};
 use agent::bus::permission;
+use agent::bus::table::{Emits, INTERFACES};
 use agent::command::{COMMANDS, Command, Object};
 use agent::error::{Origin, TABLE};
 use agent::host::{OPERATIONS, Operation};
