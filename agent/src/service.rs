@@ -6,6 +6,7 @@ mod beforehand;
 mod configure;
 mod core;
 mod desk;
+mod devices;
 mod execute;
 mod follow;
 mod listing;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::multipath::map::{self, Map};
 use super::operation::Task;
 use super::scsi::disk::{self, Disk};
+use super::scsi::page83;
 use super::{Host, in_use, multipath, scsi};
 use crate::error::{Error, Kind, Result};
 
@@ -30,6 +31,12 @@ impl Device {
     /// Its identity.
     pub fn page83_id(&self) -> Option<&str> {
         self.disks.first().and_then(|disk| disk.identities.first()).map(String::as_str)
+    }
+
+    /// Every identity that its paths tell, in one spelling and in lower case.
+    pub fn identities(&self) -> impl Iterator<Item = String> + '_ {
+        let all = self.disks.iter().flat_map(|disk| &disk.identities);
+        all.map(|identity| page83::canonical(identity).to_ascii_lowercase())
     }
 
     /// What to use it by: the map's node, or the only path's.

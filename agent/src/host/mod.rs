@@ -57,6 +57,8 @@ struct Inner {
     roots: Roots,
     /// The targets that discovery at a storage server's own portals has named, by storage server.
     discovered: Mutex<HashMap<Uuid, BTreeSet<String>>>,
+    /// Held while records of open-iscsi are made.
+    iscsi_database: tokio::sync::Mutex<()>,
     events: broadcast::Sender<Arc<uevent::Uevent>>,
     /// Whether this host's device events are listened to.
     listening: Mutex<bool>,
@@ -74,6 +76,7 @@ impl Host {
             inner: Arc::new(Inner {
                 roots,
                 discovered: Mutex::default(),
+                iscsi_database: tokio::sync::Mutex::default(),
                 events: broadcast::channel(uevent::BEHIND).0,
                 listening: Mutex::default(),
             }),
@@ -91,6 +94,11 @@ impl Host {
         let discovered = self.inner.discovered.lock().unwrap_or_else(PoisonError::into_inner);
         targets.extend(discovered.get(&scope.ss_uuid()).into_iter().flatten().cloned());
         targets
+    }
+
+    /// One at a time makes records of open-iscsi.
+    fn iscsi_database(&self) -> &tokio::sync::Mutex<()> {
+        &self.inner.iscsi_database
     }
 
     /// Notes the targets that a discovery at the storage server's own portals has named.
@@ -119,4 +127,4 @@ impl Host {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -80,6 +80,19 @@ pub mod tree {
             self.put(&format!("sys/class/scsi_host/host{number}/scan"), "");
         }
 
+        /// A multipath map over disks, or what there was of it with other values.
+        pub fn map(&self, name: &str, alias: &str, wwid: &str, disks: &[&str], size: u64) {
+            let dir = format!("sys/block/{name}");
+            self.put(&format!("{dir}/dm/uuid"), format!("mpath-{wwid}\n"));
+            self.put(&format!("{dir}/dm/name"), format!("{alias}\n"));
+            self.put(&format!("{dir}/size"), format!("{}\n", size / 512));
+            self.put(&format!("{dir}/dev"), "254:0\n");
+            for disk in disks {
+                self.put(&format!("{dir}/slaves/{disk}"), "");
+                self.put(&format!("sys/block/{disk}/holders/{name}"), "");
+            }
+        }
+
         /// A session with a target, on a SCSI host of its own.
         pub fn session(&self, number: u32, target: &str, address: &str, state: &str) {
             let dir = format!(

@@ -101,6 +101,20 @@ impl Host {
     }
 }
 
+#[cfg(test)]
+impl Host {
+    /// Has listeners hear of a device, as if this host had told.
+    pub fn tell(&self, action: &str, devpath: &str) {
+        let event = Uevent {
+            action: action.into(),
+            subsystem: "block".into(),
+            devpath: devpath.into(),
+            ..Uevent::default()
+        };
+        drop(self.inner.events.send(Arc::new(event)));
+    }
+}
+
 fn open(udev: bool) -> io::Result<AsyncFd<OwnedFd>> {
     let check = |result: libc::c_int| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) };
     // SAFETY: numbers only; the descriptor is new and nobody else's.

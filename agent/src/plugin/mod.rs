@@ -285,6 +285,11 @@ impl Runtime {
         }
     }
 
+    /// The host that plug-ins have things done on.
+    pub fn host(&self) -> &Host {
+        &self.inner.host
+    }
+
     /// Forgets what the plug-ins of a storage server cached (`IPlugin.cache`).
     pub fn forget_cache(&self, ss_uuid: Uuid) {
         self.inner.cache.forget(ss_uuid);

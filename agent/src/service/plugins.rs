@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::host::Host;
 use crate::plugin::announcement::Announcement;
 use crate::plugin::{Call, Plugin, Runtime};
 
@@ -37,9 +38,17 @@ pub trait Plugins: Send + Sync + 'static {
     fn forget_cache(&self, ss: Uuid);
     /// As [`Runtime::shutdown`].
     fn shutdown(&self) -> BoxFuture<'_, ()>;
+    /// As [`Runtime::host`]; without one, nothing of a host shows.
+    fn host(&self) -> Option<Host> {
+        None
+    }
 }
 
 impl Plugins for Runtime {
+    fn host(&self) -> Option<Host> {
+        Some(Runtime::host(self).clone())
+    }
+
     fn call<'a>(&'a self, name: &'a str, call: Call, item: Item<'a>) -> BoxFuture<'a, Result<Value>> {
         Runtime::call(self, name, call, item).boxed()
     }

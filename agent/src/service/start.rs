@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use super::Agent;
 use super::core::Core;
 use super::desk::Desk;
-use super::mounts;
 use super::plugins::Plugins;
 use super::run::interrupted;
+use super::{devices, mounts};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::{Element, Elements, FileSystem, Inventory, Server, ServerState, Snapshot, State};
@@ -117,6 +117,10 @@ pub fn serve(
     }
     core.tasks.spawn(listen(core.clone(), events));
     core.tasks.spawn(mounts::keep(core.clone()));
+    if let Some(host) = core.plugins.host() {
+        core.tasks.spawn(devices::keep(core.clone(), host.clone()));
+        core.tasks.spawn(devices::log_in_again(core.clone(), host));
+    }
     core.tasks.spawn(beat(core.clone()));
     Agent { core }
 }

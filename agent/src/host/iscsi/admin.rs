@@ -70,38 +70,26 @@ impl Admin {
         command::run(&self.path, words).await
     }
 
-    /// Makes the interface record of a network device, if it is not there.
-    ///
-    /// # Errors
-    /// [`Kind::OperationFailed`] with what iscsiadm says.
-    pub async fn make_iface(&self, netdev: Option<&str>) -> Result<()> {
-        let name = record::iface_name(netdev);
-        let known = self.run(&["-m", "iface", "-I", &name, "-o", "show"]).await?;
-        if known.status != Some(0) {
-            succeeded(
-                self.run(&["-m", "iface", "-I", &name, "-o", "new"]).await?,
-                "the interface record",
-                &name,
-            )?;
-        }
-        if let Some(netdev) = netdev {
-            let words =
-                ["-m", "iface", "-I", &name, "-o", "update", "-n", "iface.net_ifacename", "-v", netdev];
-            succeeded(self.run(&words).await?, "the interface record", &name)?;
-        }
-        Ok(())
-    }
-
     /// Makes the record of a node, for the agent alone, and sets `settings` in it.
+    ///
+    /// The interface record that it takes is there only meanwhile: with one in the database, every
+    /// administrator's discovery would make records for it, and his logins go through it.
     ///
     /// # Errors
     /// [`Kind::OperationFailed`] when it cannot be made.
     pub async fn make_node(
         &self,
         node: &Node,
+        netdev: Option<&str>,
         settings: Vec<(String, zeroize::Zeroizing<String>)>,
     ) -> Result<()> {
+        let _one = self.host.iscsi_database().lock().await;
+        let iface = record::Iface::make(self.host.roots(), &node.iface, netdev).map_err(|error| {
+            let text = format!("the interface record {} cannot be made: {error}", node.iface);
+            Error::new(Kind::OperationFailed, text)
+        })?;
         let made = self.node(node, &["-o", "new"]).await?;
+        drop(iface);
         succeeded(made, "the node record", &node.target)?;
         let file = node.file(self.host.roots()).filter(|file| file.is_file()).ok_or_else(|| {
             let text = format!("iscsiadm made no record of {} where its database is looked for", node.target);
@@ -176,13 +164,12 @@ impl Admin {
     pub async fn discover(&self, portal: &Portal, netdev: Option<&str>) -> Result<Vec<Found>> {
         let place = portal_text(&portal.host, portal.port);
         self.reach(portal, netdev).await?;
-        let iface = record::iface_name(netdev);
         let plain =
-            ["-m", "discovery", "-t", "sendtargets", "-p", &place, "-I", &iface, "-o", "nonpersistent"];
+            ["-m", "discovery", "-t", "sendtargets", "-p", &place, "-I", "default", "-o", "nonpersistent"];
         let mut ended = self.run(&plain).await?;
         // Many an array wants CHAP for logins alone, and some of those refuse it in a discovery.
         if !matches!(ended.status, Some(0 | NO_OBJECTS)) && portal.login.is_some() {
-            ended = self.discover_with_chap(portal, &place, &iface).await?;
+            ended = self.discover_with_chap(portal, &place).await?;
         }
         match ended.status {
             Some(0) => Ok(ended.stdout.lines().filter_map(parse_found).collect()),
@@ -194,11 +181,11 @@ impl Admin {
 
     /// The same with a discovery record, the only way to give iscsiadm a secret; afterwards the record is as
     /// it was before.
-    async fn discover_with_chap(&self, portal: &Portal, place: &str, iface: &str) -> Result<Ended> {
+    async fn discover_with_chap(&self, portal: &Portal, place: &str) -> Result<Ended> {
         let file = record::discovery_file(self.host.roots(), &portal.host, portal.port)
             .ok_or_else(|| undiscovered(place, "open-iscsi has no database on this host"))?;
         let before = std::fs::read_to_string(&file).ok().map(zeroize::Zeroizing::new);
-        let which = ["-m", "discoverydb", "-t", "sendtargets", "-p", place, "-I", iface];
+        let which = ["-m", "discoverydb", "-t", "sendtargets", "-p", place, "-I", "default"];
         let with = |words: &[&'static str]| [which.as_slice(), words].concat();
         let ended = async {
             succeeded(self.run(&with(&["-o", "new"])).await?, "the discovery record", place)?;

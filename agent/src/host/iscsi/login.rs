@@ -160,7 +160,7 @@ async fn log_in(
         settings.extend(
             SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), Zeroizing::new((*value).to_owned()))),
         );
-        admin.make_node(&node, settings).await?;
+        admin.make_node(&node, netdev.as_deref(), settings).await?;
         let done = admin.log_in(&node).await;
         if done.is_err() {
             admin.forget(&node).await;

@@ -113,9 +113,6 @@ fn portals(task: &Task) -> Result<Vec<super::Portal>> {
 /// others told nothing.
 async fn discover_all(task: &Task, admin: &Admin) -> Result<(Vec<(Found, super::Portal)>, Vec<Error>)> {
     let (portals, netdevs) = (portals(task)?, netdevs(task));
-    for netdev in &netdevs {
-        admin.make_iface(netdev.as_deref()).await?;
-    }
     let ask = async |portal: super::Portal| {
         let mut last = None;
         for netdev in &netdevs {

@@ -7,6 +7,7 @@
 //! The agent's records are bound to interface records of its own, `osc` or `osc-<netdev>`. They are never
 //! an administrator's, and a session that goes through one is known to be the agent's.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::host::Roots;
 use crate::host::scope::Credentials;
+use crate::host::scsi::disk::names;
 
 const IFACE: &str = "osc";
 const LAST_LINE: &str = "# END RECORD";
@@ -27,6 +29,37 @@ pub fn iface_name(netdev: Option<&str>) -> String {
 /// Whether an interface record is the agent's.
 pub fn is_our_iface(name: &str) -> bool {
     name.strip_prefix(IFACE).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// An interface record, for as long as this value is there.
+pub struct Iface {
+    file: PathBuf,
+}
+
+impl Iface {
+    /// Makes the record, bound to a network device or to none.
+    ///
+    /// # Errors
+    /// When it cannot be written, or open-iscsi has no database here.
+    pub fn make(roots: &Roots, name: &str, netdev: Option<&str>) -> io::Result<Iface> {
+        let dir = database(roots, "ifaces").ok_or(io::ErrorKind::NotFound)?;
+        std::fs::create_dir_all(&dir)?;
+        let bound = netdev.map(|netdev| format!("iface.net_ifacename = {netdev}\n")).unwrap_or_default();
+        let text = format!(
+            "# BEGIN RECORD\niface.iscsi_ifacename = {name}\niface.transport_name = tcp\n{bound}{LAST_LINE}\n"
+        );
+        let iface = Iface { file: dir.join(name) };
+        std::fs::write(&iface.file, text)?;
+        Ok(iface)
+    }
+}
+
+impl Drop for Iface {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.file) {
+            tracing::warn!(file = %self.file.display(), %error, "an interface record is left behind");
+        }
+    }
 }
 
 /// A portal of a target, through an interface record.
@@ -50,6 +83,18 @@ impl Node {
         let folder = format!("{},{},{}", self.address, self.port, self.tpgt);
         database(roots, "nodes").map(|dir| dir.join(&self.target).join(folder).join(&self.iface))
     }
+}
+
+/// The targets that the agent has records of: those that it logged in to and not out of.
+pub fn targets(roots: &Roots) -> BTreeSet<String> {
+    let Some(dir) = database(roots, "nodes") else { return BTreeSet::new() };
+    let ours = |target: &String| {
+        let portals = names(&dir.join(target));
+        portals
+            .iter()
+            .any(|portal| names(&dir.join(target).join(portal)).iter().any(|name| is_our_iface(name)))
+    };
+    names(&dir).into_iter().filter(ours).collect()
 }
 
 /// The file of a portal's discovery record.

@@ -96,6 +96,8 @@ async fn every_portal_is_logged_in_to_once_and_no_secret_is_on_a_command_line() 
     ] {
         assert!(record.contains(line), "{line} is not in {record}");
     }
+    let ifaces = std::fs::read_dir(rig.tree.path("iscsi/ifaces")).unwrap().count();
+    assert_eq!(ifaces, 0, "an administrator's discovery would use them");
     for place in ["argv", "environment"] {
         let text = std::fs::read_to_string(rig.tree.path(place)).unwrap();
         assert!(!text.contains(SECRET) && !text.contains("other-secret"), "{place}: {text}");

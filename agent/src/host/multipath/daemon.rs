@@ -82,16 +82,21 @@ fn converse(mut stream: UnixStream, words: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).trim_end_matches('\0').to_owned())
 }
 
-/// The state of every path by its name, as `show maps json` tells: `active` or `failed`.
-///
-/// # Errors
-/// As [`ask`]. Without multipathd there is none to tell.
-pub async fn path_states(host: &Host) -> Result<HashMap<String, String>> {
-    let Some(text) = ask(host, "show maps json").await? else { return Ok(HashMap::new()) };
-    let value: Value = serde_json::from_str(&text).map_err(|error| {
-        Error::new(Kind::OperationFailed, format!("multipathd's maps are not JSON: {error}"))
-    })?;
-    Ok(states_in(&value))
+/// The state of every path by its name, as `show maps json` tells: `active` or `failed`. Of those it does not
+/// tell, and of all where it does not answer, the kernel's own word on the disk is what there is.
+pub async fn path_states(host: &Host) -> HashMap<String, String> {
+    let told = match ask(host, "show maps json").await {
+        Ok(None) => return HashMap::new(),
+        Ok(Some(text)) => serde_json::from_str(&text).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match told {
+        Ok(value) => states_in(&value),
+        Err(error) => {
+            tracing::warn!(error, "multipathd does not tell the state of paths");
+            HashMap::new()
+        }
+    }
 }
 
 fn states_in(value: &Value) -> HashMap<String, String> {

@@ -148,7 +148,7 @@ async fn devices(task: Task) -> Result<Value> {
 
 async fn units(task: Task) -> Result<Value> {
     let wanted = task.args.text("page83_id").map(str::to_owned);
-    let states = multipath::daemon::path_states(&task.host).await?;
+    let states = multipath::daemon::path_states(&task.host).await;
     let units = device::own(&task).await?;
     let chosen = units
         .iter()
@@ -157,9 +157,9 @@ async fn units(task: Task) -> Result<Value> {
 }
 
 /// One logical unit, as a plug-in is told of it.
-async fn told(host: &Host, unit: &Device) -> Result<Value> {
-    let states = multipath::daemon::path_states(host).await?;
-    Ok(unit.to_json(|disk| multipath::works(disk, &states)))
+async fn told(host: &Host, unit: &Device) -> Value {
+    let states = multipath::daemon::path_states(host).await;
+    unit.to_json(|disk| multipath::works(disk, &states))
 }
 
 async fn look(task: Task) -> Result<Value> {
@@ -184,7 +184,7 @@ async fn look(task: Task) -> Result<Value> {
 }
 
 async fn units_of(task: &Task) -> Result<Value> {
-    let states = multipath::daemon::path_states(&task.host).await?;
+    let states = multipath::daemon::path_states(&task.host).await;
     let units = device::own(task).await?;
     Ok(units.iter().map(|unit| unit.to_json(|disk| multipath::works(disk, &states))).collect())
 }
@@ -219,7 +219,7 @@ async fn resize(task: Task) -> Result<Value> {
         multipath::resize(&task.host, map).await?;
     }
     let after = device::find(&task, &identity).await?.unwrap_or(after);
-    told(&task.host, &after).await
+    Ok(told(&task.host, &after).await)
 }
 
 async fn remove(task: Task) -> Result<Value> {

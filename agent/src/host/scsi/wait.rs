@@ -45,7 +45,7 @@ pub async fn wait(task: Task) -> Result<Value> {
                     let since = *since.get_or_insert_with(Instant::now);
                     let wants_map = managed && unit.disks.len() > 1 && unit.map.is_none();
                     if !wants_map || since.elapsed() >= MAP.min(patience) {
-                        return told(&task.host, unit).await;
+                        return Ok(told(&task.host, unit).await);
                     }
                     "multipathd has made no map of its paths".to_owned()
                 }
@@ -54,7 +54,7 @@ pub async fn wait(task: Task) -> Result<Value> {
         let now = Instant::now();
         if now >= end {
             if let (Some(unit), Some(_)) = (&found, since) {
-                return told(&task.host, unit).await;
+                return Ok(told(&task.host, unit).await);
             }
             let text = format!("{identity} did not come within {} s: {missing}", patience.as_secs());
             return Err(Error::new(Kind::OperationFailed, text));

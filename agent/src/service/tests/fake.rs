@@ -16,6 +16,7 @@ use super::super::{Agent, Item, Plugins, Request};
 use crate::command::{Object, command};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::host::Host;
 use crate::inventory::{Caller, Target};
 use crate::plugin::announcement::Announcement;
 use crate::plugin::api::PluginType;
@@ -40,6 +41,8 @@ pub struct Fake {
     /// What was reported.
     pub reports: Mutex<Vec<String>>,
     pub forgotten: Mutex<Vec<Uuid>>,
+    /// The host whose devices elements are.
+    pub host: Mutex<Option<Host>>,
 }
 
 pub fn element(name: &str, size: i64) -> Value {
@@ -138,6 +141,10 @@ impl Fake {
 pub struct Handle(pub Arc<Fake>);
 
 impl Plugins for Handle {
+    fn host(&self) -> Option<Host> {
+        lock(&self.0.host).clone()
+    }
+
     fn call<'a>(&'a self, _: &'a str, call: Call, item: Item<'a>) -> BoxFuture<'a, Result<Value>> {
         async move {
             let method = call.method.name;

@@ -1,3 +1,4 @@
+mod devices;
 mod fake;
 mod files;
 mod mounts;
