@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -127,20 +127,40 @@ impl Agent {
 
     /// Starts it and waits until it is ready, as a service manager would.
     pub fn launch(&mut self) {
+        let command = self.command();
+        assert!(self.try_launch(command), "oscd did not become ready:\n{}", self.log());
+    }
+
+    /// The command line that starts it by way of another program.
+    pub fn command_by(&self, words: &[&str]) -> Command {
+        let own = self.command();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(own.get_program()).args(own.get_args()).stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts it with a command line of its own; whether it became ready, or ended before.
+    pub fn try_launch(&mut self, mut command: Command) -> bool {
         let notify = self.home.path().join("notify");
         let _ = std::fs::remove_file(&notify);
         let socket = std::os::unix::net::UnixDatagram::bind(&notify).expect("a socket can be made");
-        socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket has a timeout");
+        socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket has a timeout");
+        let deadline = Instant::now() + Duration::from_secs(60);
         let log = self.home.path().join("log");
         let log = std::fs::OpenOptions::new().append(true).create(true).open(log).expect("a log can be made");
-        let mut command = self.command();
         command.env("NOTIFY_SOCKET", &notify).stdout(Stdio::null()).stderr(log);
         let mut daemon = command.spawn().expect("oscd starts");
         let mut told = [0; 4096];
         loop {
             let length = socket.recv(&mut told).unwrap_or(0);
-            if length == 0 || daemon.try_wait().is_ok_and(|ended| ended.is_some()) {
-                panic!("oscd did not become ready:\n{}", self.log());
+            if daemon.try_wait().is_ok_and(|ended| ended.is_some()) {
+                return false;
+            }
+            if Instant::now() > deadline {
+                let _ = daemon.kill();
+                let _ = daemon.wait();
+                return false;
             }
             if String::from_utf8_lossy(&told[..length]).contains("READY=1") {
                 break;
@@ -160,6 +180,7 @@ impl Agent {
                 }
             }
         });
+        true
     }
 
     /// What it has told the service manager since it was ready, a message each.

@@ -21,6 +21,8 @@ pub enum Need {
     FileSystem(&'static str),
     /// An interpreter.
     Python(Python),
+    /// `strace`, and the right to trace.
+    Tracing,
     /// A module that the distribution packages for its own Python.
     Module(&'static str),
 }
@@ -94,6 +96,10 @@ impl Need {
                 (known.lines().any(|line| line.trim() == name), name)
             }
             Need::Python(python) => (python.path().is_some(), python.name()),
+            Need::Tracing => {
+                let traced = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
+                (traced.is_ok_and(|status| status.success()), "strace that may trace")
+            }
             Need::Module(name) => (importable(name), name),
         };
         (!met).then(|| format!("no {what} on this machine"))

@@ -4,6 +4,7 @@ mod check;
 mod clients;
 mod contract;
 mod dbus;
+mod durability;
 mod misfits;
 mod packages;
 mod puppet;
@@ -21,6 +22,7 @@ fn main() -> std::process::ExitCode {
         clients::tests(),
         contract::tests(),
         dbus::tests(),
+        durability::tests(),
         misfits::tests(),
         packages::tests(),
         reload::tests(),
