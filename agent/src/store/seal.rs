@@ -1,7 +1,7 @@
-//! Secrets at rest: sealed with a key that never leaves the state directory.
+//! Secrets at rest: sealed with a key in the state directory, or with one that the service manager brings.
 //!
-//! The key protects copies of the database (backups, bug reports), not against whoever may read
-//! the state directory itself.
+//! A key in the state directory protects copies of the database (backups, bug reports), not against whoever may
+//! read the directory itself. One that is a systemd credential can be bound to this machine's TPM.
 
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
@@ -18,6 +18,8 @@ use crate::error::{Error, Result};
 
 /// The name of the key's file.
 const FILE: &str = "secret.key";
+/// The name of the credential that stands in for it (systemd.exec(5), Credentials).
+const CREDENTIAL: &str = "osc.secret-key";
 const KEY: usize = 32;
 const NONCE: usize = 24;
 
@@ -25,16 +27,25 @@ const NONCE: usize = 24;
 pub struct Key(XChaCha20Poly1305);
 
 impl Key {
-    /// Reads the key, or makes one where there is none.
+    /// Reads the key, the service manager's before the state directory's, or makes one where there is none.
     pub fn open(dir: &Path) -> Result<Key> {
-        let path = dir.join(FILE);
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+        Key::open_with(dir, credentials.as_deref().map(Path::new))
+    }
+
+    fn open_with(dir: &Path, credentials: Option<&Path>) -> Result<Key> {
+        let given = credentials.map(|dir| dir.join(CREDENTIAL)).filter(|path| path.exists());
+        let own = given.is_none();
+        let path = given.unwrap_or_else(|| dir.join(FILE));
         let wrong = |source: std::io::Error| {
             from_io(&source, Error::internal(format!("the key {}", path.display()), &source))
         };
         let mut bytes = Zeroizing::new(Vec::with_capacity(KEY));
         match OpenOptions::new().read(true).open(&path) {
             Ok(mut file) => {
-                file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(wrong)?;
+                if own {
+                    file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(wrong)?;
+                }
                 file.read_to_end(&mut bytes).map_err(wrong)?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -75,5 +86,30 @@ impl Key {
         let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
         let payload = Payload { msg: sealed, aad: of.as_bytes() };
         self.0.decrypt(XNonce::from_slice(nonce), payload).ok().map(Zeroizing::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_stands_in_for_the_key_of_the_state_directory() {
+        let home = tempfile::tempdir().expect("a directory");
+        let (state, credentials) = (home.path().join("state"), home.path().join("credentials"));
+        for dir in [&state, &credentials] {
+            std::fs::create_dir(dir).expect("a directory");
+        }
+        let of = Uuid::from_u128(1);
+        let own = Key::open_with(&state, Some(&credentials)).expect("a key is made");
+        let sealed = own.seal(of, b"secret").expect("sealed");
+        // Moved, as an administrator would.
+        std::fs::rename(state.join(FILE), credentials.join(CREDENTIAL)).expect("moved");
+        let given = Key::open_with(&state, Some(&credentials)).expect("the credential");
+        assert_eq!(given.unseal(of, &sealed).as_deref().map(Vec::as_slice), Some(&b"secret"[..]));
+        assert!(!state.join(FILE).exists(), "nothing is made beside it");
+        std::fs::write(credentials.join(CREDENTIAL), "short").expect("written");
+        let said = Key::open_with(&state, Some(&credentials)).err().expect("a refusal").to_string();
+        assert!(said.contains(CREDENTIAL), "{said}");
     }
 }
