@@ -59,7 +59,7 @@ impl Agent {
         let mut agent = Agent::prepare();
         let path = python.path().expect("the test needs it").display().to_string();
         agent.configure(&format!(
-            "[interpreters]\n\"osc.filearray\" = {path:?}\n\"osc.localfs\" = {path:?}\n"
+            "[interpreters]\n\"osc.filearray\" = {path:?}\n\"osc.localfs\" = {path:?}\n\"osc.generic\" = {path:?}\n"
         ));
         agent.launch();
         agent

@@ -100,6 +100,8 @@ reset() {
     ip addr replace 198.51.100.1/24 dev portal-b
     rm -rf /var/lib/osc /run/osc "$work" /etc/osc
     systemd-tmpfiles --create /usr/lib/tmpfiles.d/osc.conf
+    # An emulated processor on a busy machine takes its time to import Python.
+    echo 'import_deadline = "60s"' >/etc/osc/agent.toml
     systemctl reset-failed
     mkdir -p "$work"
     # Nothing may be left that a later scenario could mistake for its own.

@@ -4,7 +4,8 @@ use super::*;
 use crate::error::Kind;
 
 const STOCK: &[&str] = &[
-    "osc.filearray.FileArray.FileArray",
+    "osc.filearray.FileArray.FileArray", //
+    "osc.generic.NFSPlugin.GenericNFSPlugin",
     "osc.generic.SCSIPlugin.GenericPlugin",
     "osc.lio.LIOArray.LIOArray",
     "osc.localfs.LocalFS.LocalFS",
