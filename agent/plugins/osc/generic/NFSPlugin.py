@@ -54,7 +54,8 @@ class GenericNFSPlugin(IFileSystemPlugin):
         if wanted and wanted not in (IFileSystemPlugin.NetworkFileSystem, "FileSys"):
             raise InvalidValueEx("storage_type is %s: this plug-in serves %s" % (wanted, GenericNFSPlugin.filesys_type))
         IPlugin.checkRequired("mount.nfs")
-        _exports(ss_record)
+        with _failing(OperationFailedEx, "looking for exports of %s" % _host(ss_record)):
+            _exports(ss_record)
         return GenericNFSPlugin.getStorageServerInfo(ss_record)
 
     @staticmethod
@@ -72,7 +73,8 @@ class GenericNFSPlugin(IFileSystemPlugin):
     @staticmethod
     def getStorageServerInfo(ss_record):
         host, port = _host(ss_record), _port(ss_record)
-        spoken = rpc.versions(host, port)
+        with _failing(OperationFailedEx, "looking at the NFS server"):
+            spoken = rpc.versions(host, port)
         record = dict(ss_record)
         record.update(
             name=record.get("name") or host, storage_server_id=host, status="OK",
@@ -122,7 +124,8 @@ class GenericNFSPlugin(IFileSystemPlugin):
         if ss_record.get("access_port") and "port" not in given:
             words.append("port=%d" % _port(ss_record))
         # A server that does not answer is found out in seconds, and not by mount.nfs in minutes.
-        rpc.versions(_host(ss_record), _port(ss_record))
+        with _failing(OperationFailedEx, "mounting %s" % fs_record.get("access_path")):
+            rpc.versions(_host(ss_record), _port(ss_record))
         done = IPlugin.host.mount.mount(
             mount_point=files.native(mount_point or ""), share_path=files.native(share_path or ""), fstype="nfs", options=words)
         if done is None:
@@ -253,6 +256,8 @@ def _mounted(ss, fs, failed, what, for_writing=False):
 def _failing(as_class, what):
     try:
         yield
+    except rpc.Unavailable as wrong:
+        raise as_class("%s: %s" % (what, wrong))
     except (IOError, OSError) as wrong:
         if wrong.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise PermissionDeniedEx("%s: %s" % (what, wrong))
@@ -359,16 +364,16 @@ def _spaces(ss):
         if root:
             try:
                 return root.space(path)
-            except (OperationFailedEx, PermissionDeniedEx):
+            except (rpc.Unavailable, PermissionDeniedEx):
                 pass  # it may be another path in NFS 4
         whole = [mount for mount in mounts if not mount["share_path"]]
         if not whole:
             return -1, -1
-        rpc.versions(host, port)
         try:
+            rpc.versions(host, port)
             real = os.statvfs(files.native(whole[0]["mount_point"]))
-        except OSError:
-            return -1, -1  # unmounted this moment
+        except (rpc.Unavailable, OSError):
+            return -1, -1  # it has gone this moment
         return real.f_blocks * real.f_frsize, real.f_bavail * real.f_frsize
     try:
         yield space

@@ -8,7 +8,7 @@ that is another one than the directory's above.
 
 import time
 
-from OSCPlugin import OperationFailedEx, PermissionDeniedEx
+from OSCPlugin import PermissionDeniedEx
 
 from . import rpc
 
@@ -20,9 +20,9 @@ _DELAY, _NOENT, _DENIED, _WRONGSEC, _MINOR = 10008, 2, (1, 13), 10016, 10021
 MOST_DIRECTORIES, MOST_ENTRIES, DEEPEST, PATIENCE = 1000, 2000, 12, 30.0
 
 
-class _Status(OperationFailedEx):
+class _Status(rpc.Unavailable):
     def __init__(self, number):
-        OperationFailedEx.__init__(self, "the NFS 4 server answers error %d" % number)
+        rpc.Unavailable.__init__(self, "the NFS 4 server answers error %d" % number)
         self.number = number
 
 
@@ -63,8 +63,8 @@ class Root(object):
         """The exports at and below a directory; `above` is the file system of the one that it is in."""
         self.seen += 1
         if self.seen > MOST_DIRECTORIES or time.time() > self.end:
-            raise OperationFailedEx("%s: looking for exports was given up after %d directories; name NFS 3 (vers=3) if "
-                                    "its mountd lists them" % (self.host, self.seen - 1))
+            raise rpc.Unavailable("%s: looking for exports was given up after %d directories; name NFS 3 (vers=3) if "
+                                  "its mountd lists them" % (self.host, self.seen - 1))
         try:
             writable, own, entries, complete = self._directory(parts)
         except _Status as refused:
@@ -128,7 +128,7 @@ class Root(object):
                 break
             time.sleep(pause)
         if status == _MINOR:
-            raise OperationFailedEx("%s does not speak NFS 4.0, in which its exports would be looked for" % self.host)
+            raise rpc.Unavailable("%s does not speak NFS 4.0, in which its exports would be looked for" % self.host)
         if status == _WRONGSEC and not parts:
             raise PermissionDeniedEx("%s lets nobody in without Kerberos" % self.host)
         _result(answer, _PUTROOTFH)

@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 
-from OSCPlugin import OperationFailedEx, PermissionDeniedEx
+from OSCPlugin import PermissionDeniedEx
 
 PORTMAP_PORT, NFS_PORT = 111, 2049
 PORTMAP, NFS, MOUNTD = 100000, 100003, 100005
@@ -18,16 +18,12 @@ MOST_BYTES = 16 << 20   # of an answer
 _TCP = 6
 
 
-class Unavailable(OperationFailedEx):
-    """The server does not answer, or has not got the program that was asked for."""
+class Unavailable(Exception):
+    """The server does not answer, or has not got what was asked for. The plug-in's methods raise what the API has for it."""
 
 
 class Mismatch(Unavailable):
-    """The program is there in other versions: `lowest` to `highest`."""
-
-    def __init__(self, message, lowest, highest):
-        Unavailable.__init__(self, message)
-        self.lowest, self.highest = lowest, highest
+    """The program is there in other versions."""
 
 
 class Writer(object):
@@ -158,7 +154,7 @@ class Connection(object):
         if status == 2:
             lowest, highest = answer.u32(), answer.u32()
             raise Mismatch("%s speaks versions %d to %d of program %d, not %d" % (
-                self.what, lowest, highest, self.program, self.version), lowest, highest)
+                self.what, lowest, highest, self.program, self.version))
         if status != 0:
             raise Unavailable("%s has not got what was asked for (program %d, status %d)" % (
                 self.what, self.program, status))
