@@ -119,7 +119,7 @@ class Root(object):
         for part in parts:
             arguments.u32(_LOOKUP).opaque(part)
         arguments.raw(ops.bytes())
-        for pause in (0.1, 0.5, 1.0, None):
+        for pause in (0.1, 0.5, 1.0, 2.0, 4.0, None):
             answer = self.connection.call(1, arguments.bytes())
             status = answer.u32()
             answer.opaque()
