@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::operation::{Args, Operation, Task};
@@ -44,8 +45,28 @@ impl Host {
         let task = Task::new(self.clone(), scope.clone(), args);
         let gone = CancellationToken::new();
         let _guard = gone.clone().drop_guard();
-        let running = tokio::spawn(carry_out(row, task, gone, shown));
-        running.await.unwrap_or_else(|error| Err(Error::internal(format!("host.{}", row.name), error)))
+        let (tell, answer) = oneshot::channel();
+        let mut waiting = Waiting { answer, task: task.clone() };
+        tokio::spawn(carry_out(row, task, gone, shown, tell));
+        let answer = (&mut waiting.answer).await;
+        answer.unwrap_or_else(|error| Err(Error::internal(format!("host.{}", row.name), error)))
+    }
+}
+
+/// Who asked, until the answer is there. Dropped before that, what was done in the very last moment is
+/// taken back too.
+struct Waiting {
+    answer: oneshot::Receiver<Result<Value>>,
+    task: Task,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.answer.close();
+        if let (Ok(Ok(_)), Ok(runtime)) = (self.answer.try_recv(), tokio::runtime::Handle::try_current()) {
+            let task = self.task.clone();
+            drop(runtime.spawn(async move { task.take_back().await }));
+        }
     }
 }
 
@@ -54,19 +75,20 @@ async fn carry_out(
     task: Task,
     gone: CancellationToken,
     shown: String,
-) -> Result<Value> {
+    tell: oneshot::Sender<Result<Value>>,
+) {
     let began = Instant::now();
     let result = tokio::select! {
         biased;
-        result = (row.run)(task.clone()) => result,
         () = gone.cancelled() => Err(Error::new(Kind::Cancelled, "the call that asked for it has ended")),
+        result = (row.run)(task.clone()) => result,
         () = tokio::time::sleep(row.deadline) => Err(Error::new(
             Kind::OperationFailed,
             format!("host.{} did not end within {} s and was given up", row.name, row.deadline.as_secs()),
         )),
     };
-    if result.is_err() && tokio::time::timeout(TAKING_BACK, task.take_back()).await.is_err() {
-        tracing::warn!(op = row.name, "what the operation began could not be taken back in time");
+    if result.is_err() {
+        take_back(row, &task).await;
     }
     let scope = &task.scope;
     let (op, plugin, method, operation) = (row.name, &scope.plugin, scope.method, scope.operation);
@@ -80,5 +102,14 @@ async fn carry_out(
             tracing::warn!(op, plugin, method, %operation, ?took, args = shown, %error, "not done on this host");
         }
     }
-    result
+    if let Err(Ok(_)) = tell.send(result) {
+        // It was done, and nobody is left who knows.
+        take_back(row, &task).await;
+    }
+}
+
+async fn take_back(row: &Operation, task: &Task) {
+    if tokio::time::timeout(TAKING_BACK, task.take_back()).await.is_err() {
+        tracing::warn!(op = row.name, "what the operation began could not be taken back in time");
+    }
 }

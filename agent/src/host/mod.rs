@@ -23,7 +23,7 @@ pub mod uevent;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
 use uuid::Uuid;
@@ -57,8 +57,8 @@ struct Inner {
     roots: Roots,
     /// The targets that discovery at a storage server's own portals has named, by storage server.
     discovered: Mutex<HashMap<Uuid, BTreeSet<String>>>,
-    /// Held while records of open-iscsi are made.
-    iscsi_database: tokio::sync::Mutex<()>,
+    /// The interface records of open-iscsi that are needed at the moment, and by how many.
+    ifaces: Mutex<HashMap<String, usize>>,
     events: broadcast::Sender<Arc<uevent::Uevent>>,
     /// Whether this host's device events are listened to.
     listening: Mutex<bool>,
@@ -76,7 +76,7 @@ impl Host {
             inner: Arc::new(Inner {
                 roots,
                 discovered: Mutex::default(),
-                iscsi_database: tokio::sync::Mutex::default(),
+                ifaces: Mutex::default(),
                 events: broadcast::channel(uevent::BEHIND).0,
                 listening: Mutex::default(),
             }),
@@ -96,9 +96,8 @@ impl Host {
         targets
     }
 
-    /// One at a time makes records of open-iscsi.
-    fn iscsi_database(&self) -> &tokio::sync::Mutex<()> {
-        &self.inner.iscsi_database
+    fn ifaces(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.inner.ifaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes the targets that a discovery at the storage server's own portals has named.

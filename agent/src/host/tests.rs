@@ -174,4 +174,110 @@ mod asking {
         assert_eq!(kind("scsi.devices", json!({"colour": "red"})).await, Kind::InvalidValue);
         assert_eq!(kind("scsi.devices", json!({"page83_id": 7})).await, Kind::InvalidValue);
     }
+
+    #[tokio::test]
+    async fn a_scan_goes_to_the_storage_server_s_targets_and_nowhere_else() {
+        let tree = two_arrays();
+        let rport = "sys/class/fc_remote_ports/rport-5:0-2";
+        tree.put(&format!("{rport}/port_state"), "Online\n");
+        tree.put(&format!("{rport}/scsi_target_id"), "4\n");
+        let scanned = |host: u32| {
+            let file = tree.path(&format!("sys/class/scsi_host/host{host}/scan"));
+            let text = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(file, "").unwrap();
+            text
+        };
+        let iscsi = json!({"storage_type": "iSCSI", "storage_id": [OWN]});
+        let units = ask(&tree.host, iscsi.clone(), "scsi.scan", json!({"lun": 7})).await.unwrap();
+        assert_eq!(units[0]["path"], json!(["/dev/sda"]));
+        assert_eq!([2, 3, 0, 5].map(scanned), ["0 0 7", "", "", ""]);
+        let fabric = json!({"storage_type": "SAN", "storage_id": ["0x50000000000000aa"]});
+        ask(&tree.host, fabric.clone(), "scsi.scan", json!({})).await.unwrap();
+        assert_eq!([2, 3, 0, 5].map(scanned), ["", "", "", "0 4 -"]);
+        let san = json!({"storage_type": "SAN"});
+        ask(&tree.host, san.clone(), "scsi.scan", json!({"hctl": "0:0:0:2"})).await.unwrap();
+        assert_eq!([2, 3, 0, 5].map(scanned), ["", "", "0 0 2", ""]);
+        for (record, args) in [
+            (&iscsi, json!({"targets": ["iqn.2024-01.org.example:other"]})),
+            (&iscsi, json!({"hctl": "3:0:0:1"})),
+            (&san, json!({"hctl": "2:-:-:-"})),
+            (&fabric, json!({"hctl": "0:0:0:1"})),
+            (&fabric, json!({"targets": ["0x50000000000000bb"]})),
+        ] {
+            let error = ask(&tree.host, record.clone(), "scsi.scan", args.clone()).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::PermissionDenied, "{args}: {error}");
+        }
+        assert_eq!([2, 3, 0, 5].map(scanned), [""; 4]);
+    }
+
+    /// One unit by two paths with a map, and a `multipath` that takes the map down if no path has been deleted.
+    fn mapped(naa: &str) -> Tree {
+        use std::os::unix::fs::PermissionsExt as _;
+        let tree = Tree::new();
+        for (number, name) in [(1, "sda"), (2, "sdb")] {
+            tree.session(number, OWN, &format!("192.0.2.{number}:3260"), "LOGGED_IN");
+            let host = number + 1;
+            let place = format!("session{number}/target{host}:0:0");
+            tree.disk(&place, &format!("{host}:0:0:0"), name, naa, 1 << 20);
+        }
+        tree.map("dm-0", "mpatha", &format!("3{naa}"), &["sda", "sdb"], 1 << 20);
+        let root = tree.dir.path().display();
+        let script = format!(
+            "#!/bin/sh\n[ \"$1 $2\" = '-f mpatha' ] && ! grep -q 1 {root}/sys/bus/scsi/devices/*/delete && rm -r {root}/sys/block/dm-0\n"
+        );
+        tree.put("bin/multipath", script);
+        let program = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(tree.path("bin/multipath"), program).unwrap();
+        tree
+    }
+
+    #[tokio::test]
+    async fn a_unit_goes_map_first_then_each_path_and_not_while_somebody_uses_it() {
+        let naa = "6001405a1b2c3d4e5f60718293a4b5c6";
+        let tree = mapped(naa);
+        let iscsi = json!({"storage_type": "iSCSI", "storage_id": [OWN]});
+        let remove = async |record: &Value| {
+            ask(&tree.host, record.clone(), "scsi.remove", json!({"page83_id": format!("naa.{naa}")})).await
+        };
+        let deleted = || {
+            [2, 3].map(|host| {
+                std::fs::read_to_string(tree.path(&format!("sys/bus/scsi/devices/{host}:0:0:0/delete")))
+                    .unwrap()
+            })
+        };
+        tree.put("proc/self/mountinfo", "36 35 254:0 / /mnt/data rw - ext4 /dev/mapper/mpatha rw\n");
+        let error = remove(&iscsi).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::StorageElementBusy);
+        assert!(error.message().contains("/mnt/data"), "{error}");
+        tree.put("proc/self/mountinfo", "");
+        let other = json!({"storage_type": "iSCSI", "storage_id": ["iqn.2024-01.org.example:other"]});
+        assert_eq!(remove(&other).await.unwrap_err().kind(), Kind::PermissionDenied);
+        assert_eq!(
+            (deleted(), tree.path("sys/block/dm-0").exists()),
+            (["".into(), "".into()], true),
+            "nothing has happened"
+        );
+        assert_eq!(remove(&iscsi).await.unwrap(), json!(true));
+        assert_eq!((deleted(), tree.path("sys/block/dm-0").exists()), (["1".into(), "1".into()], false));
+    }
+
+    #[tokio::test]
+    async fn a_wait_is_over_when_the_device_is_there_and_ends_without_it() {
+        let naa = "6001405a1b2c3d4e5f60718293a4b5c6";
+        let tree = Tree::new();
+        tree.session(1, OWN, "192.0.2.1:3260", "LOGGED_IN");
+        let iscsi = json!({"storage_type": "iSCSI", "storage_id": [OWN]});
+        let wait = async |seconds: u64| {
+            ask(&tree.host, iscsi.clone(), "scsi.wait", json!({"page83_id": naa, "seconds": seconds})).await
+        };
+        assert_eq!(wait(0).await.unwrap_err().kind(), Kind::OperationFailed);
+        let arrive = async {
+            tokio::task::yield_now().await;
+            tree.disk("session1/target2:0:0", "2:0:0:0", "sda", naa, 1 << 20);
+            tree.put("dev/sda", "");
+            tree.host.tell("add", "/devices/x/block/sda");
+        };
+        let (found, ()) = tokio::join!(wait(60), arrive);
+        assert_eq!(found.unwrap()["path"], json!(["/dev/sda"]));
+    }
 }

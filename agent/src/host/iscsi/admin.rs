@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::net::TcpSocket;
 
-use super::record::{self, Node};
-use super::session::portal_text;
+use super::record::{self, Iface, Node};
+use super::session::{self, Session, portal_text};
 use crate::error::{Error, Kind, Result};
 use crate::host::command::{self, Ended};
 use crate::host::operation::Need;
@@ -72,24 +72,14 @@ impl Admin {
 
     /// Makes the record of a node, for the agent alone, and sets `settings` in it.
     ///
-    /// The interface record that it takes is there only meanwhile: with one in the database, every
-    /// administrator's discovery would make records for it, and his logins go through it.
-    ///
     /// # Errors
     /// [`Kind::OperationFailed`] when it cannot be made.
     pub async fn make_node(
         &self,
         node: &Node,
-        netdev: Option<&str>,
         settings: Vec<(String, zeroize::Zeroizing<String>)>,
     ) -> Result<()> {
-        let _one = self.host.iscsi_database().lock().await;
-        let iface = record::Iface::make(self.host.roots(), &node.iface, netdev).map_err(|error| {
-            let text = format!("the interface record {} cannot be made: {error}", node.iface);
-            Error::new(Kind::OperationFailed, text)
-        })?;
         let made = self.node(node, &["-o", "new"]).await?;
-        drop(iface);
         succeeded(made, "the node record", &node.target)?;
         let file = node.file(self.host.roots()).filter(|file| file.is_file()).ok_or_else(|| {
             let text = format!("iscsiadm made no record of {} where its database is looked for", node.target);
@@ -148,12 +138,31 @@ impl Admin {
         }
     }
 
-    /// Ends what there may be of a login by a node's record, and forgets the record with its secrets.
+    /// Holds the interface record of a node, without which iscsiadm neither makes the node's record nor logs
+    /// in. It is in the database only meanwhile: with one there, every administrator's discovery would make
+    /// records for it, and his logins go through it.
+    ///
+    /// # Errors
+    /// [`Kind::OperationFailed`] when it cannot be made.
+    pub fn hold_iface(&self, node: &Node, netdev: Option<&str>) -> Result<Iface> {
+        Iface::hold(&self.host, &node.iface, netdev).map_err(|error| {
+            let text = format!("the interface record {} cannot be made: {error}", node.iface);
+            Error::new(Kind::OperationFailed, text)
+        })
+    }
+
+    /// Ends what there may be of a login by a node's record, and removes the record with its secrets.
     pub async fn forget(&self, node: &Node) {
-        for words in [["--logout"].as_slice(), &["-o", "delete"]] {
-            if let Err(error) = self.node(node, words).await {
-                tracing::warn!(target = node.target, %error, "a node record is left behind");
+        let of_node = |session: &Session| {
+            session.goes_to(&node.target, &node.address, node.port) && session.iface == node.iface
+        };
+        for session in session::all(self.host.roots()).into_iter().filter(of_node) {
+            if let Err(error) = self.log_out(session.number, &session.target).await {
+                tracing::warn!(target = node.target, %error, "a session is left behind");
             }
+        }
+        if let Err(error) = record::forget(self.host.roots(), node) {
+            tracing::warn!(target = node.target, %error, "a node record with a secret is left behind");
         }
     }
 

@@ -153,6 +153,7 @@ async fn log_in(
     }
     let attempt = async {
         admin.reachable(&node, netdev.as_deref()).await?;
+        let _iface = admin.hold_iface(&node, netdev.as_deref())?;
         let (gone, of) = (admin.clone(), node.clone());
         task.on_failure(move || async move { gone.forget(&of).await });
         let mut settings =
@@ -160,7 +161,7 @@ async fn log_in(
         settings.extend(
             SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), Zeroizing::new((*value).to_owned()))),
         );
-        admin.make_node(&node, netdev.as_deref(), settings).await?;
+        admin.make_node(&node, settings).await?;
         let done = admin.log_in(&node).await;
         if done.is_err() {
             admin.forget(&node).await;

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::host::Roots;
 use crate::host::scope::Credentials;
 use crate::host::scsi::disk::names;
+use crate::host::{Host, Roots};
 
 const IFACE: &str = "osc";
 const LAST_LINE: &str = "# END RECORD";
@@ -31,32 +31,47 @@ pub fn is_our_iface(name: &str) -> bool {
     name.strip_prefix(IFACE).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// An interface record, for as long as this value is there.
+/// An interface record, for as long as somebody holds such a value.
 pub struct Iface {
+    host: Host,
+    name: String,
     file: PathBuf,
 }
 
 impl Iface {
-    /// Makes the record, bound to a network device or to none.
+    /// Makes the record, bound to a network device or to none, if it is not there.
     ///
     /// # Errors
     /// When it cannot be written, or open-iscsi has no database here.
-    pub fn make(roots: &Roots, name: &str, netdev: Option<&str>) -> io::Result<Iface> {
-        let dir = database(roots, "ifaces").ok_or(io::ErrorKind::NotFound)?;
-        std::fs::create_dir_all(&dir)?;
-        let bound = netdev.map(|netdev| format!("iface.net_ifacename = {netdev}\n")).unwrap_or_default();
-        let text = format!(
-            "# BEGIN RECORD\niface.iscsi_ifacename = {name}\niface.transport_name = tcp\n{bound}{LAST_LINE}\n"
-        );
-        let iface = Iface { file: dir.join(name) };
-        std::fs::write(&iface.file, text)?;
+    pub fn hold(host: &Host, name: &str, netdev: Option<&str>) -> io::Result<Iface> {
+        let dir = database(host.roots(), "ifaces").ok_or(io::ErrorKind::NotFound)?;
+        let iface = Iface { host: host.clone(), name: name.to_owned(), file: dir.join(name) };
+        let mut held = host.ifaces();
+        if !held.contains_key(name) || !iface.file.exists() {
+            std::fs::create_dir_all(&dir)?;
+            let bound = netdev.map(|netdev| format!("iface.net_ifacename = {netdev}\n")).unwrap_or_default();
+            let head =
+                format!("# BEGIN RECORD\niface.iscsi_ifacename = {name}\niface.transport_name = tcp\n");
+            std::fs::write(&iface.file, format!("{head}{bound}{LAST_LINE}\n"))?;
+        }
+        *held.entry(iface.name.clone()).or_default() += 1;
+        drop(held);
         Ok(iface)
     }
 }
 
 impl Drop for Iface {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.file) {
+        let mut held = self.host.ifaces();
+        let left = held.get(&self.name).map_or(0, |count| count.saturating_sub(1));
+        if left > 0 {
+            held.insert(self.name.clone(), left);
+            return;
+        }
+        // One that could not be made is not counted.
+        if held.remove(&self.name).is_some()
+            && let Err(error) = std::fs::remove_file(&self.file)
+        {
             tracing::warn!(file = %self.file.display(), %error, "an interface record is left behind");
         }
     }
@@ -83,6 +98,25 @@ impl Node {
         let folder = format!("{},{},{}", self.address, self.port, self.tpgt);
         database(roots, "nodes").map(|dir| dir.join(&self.target).join(folder).join(&self.iface))
     }
+}
+
+/// Removes the record of a node, and the directories that were made for it.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn forget(roots: &Roots, node: &Node) -> io::Result<()> {
+    let Some(file) = node.file(roots) else { return Ok(()) };
+    match std::fs::remove_file(&file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Others' records may be in them.
+    for dir in file.ancestors().skip(1).take(2) {
+        if std::fs::remove_dir(dir).is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The targets that the agent has records of: those that it logged in to and not out of.
