@@ -35,3 +35,10 @@ except dbus.DBusException as refused:
     sys.exit(refused.get_dbus_name())
 ' "$@"
 }
+
+# server_call SERVER METHOD TEXT: a method of a storage server (its directory in the tree) that only D-Bus has; waits for its end
+server_call() {
+    local name=org.storageconnect.Agent1 root=/org/storageconnect/Agent1 operation
+    operation=$(busctl --system -j call $name "$root/server/$(basename "$1" | tr - _)" $name.StorageServer "$2" s "$3" | jq -r '.data[0]') &&
+        busctl --system --timeout=180 call $name "$operation" $name.Operation Wait t 120000 >/dev/null
+}

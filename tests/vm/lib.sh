@@ -94,6 +94,7 @@ reset() {
     if compgen -G '/sys/class/iscsi_session/*' >/dev/null; then iscsiadm -m node -u; fi
     rm -rf /etc/iscsi/nodes/* /etc/iscsi/send_targets/* /etc/iscsi/ifaces/*
     lio_clear
+    drop_volumes # those that were exported until now, too
     losetup -D
     modprobe -r scsi_debug 2>/dev/null
     ip addr replace 192.0.2.1/24 dev portal-a

@@ -86,15 +86,17 @@ class LIOArray(IStorageArrayPlugin):
         with changing(ss_record, "starting the array") as array:
             access.follow(array, whole=True)
             record = server_record(array)
-        return IStorageArrayPlugin.start(record)
+            invited = here.is_here(elements.initiators(array.state, sorted(array.state.groups)))
+        # A host that is in no access group has nothing here, and would be turned away.
+        return IStorageArrayPlugin.start(record) if invited else record
 
     @staticmethod
     def refresh(ss_record):
         with changing(ss_record, "refreshing the array", RefreshFailedEx) as array:
             # What is exported already is made whole again; a target that nobody started is left alone.
             access.follow(array, whole=array.lio.exists)
-        IStorageArrayPlugin.refresh(ss_record)
-        return None
+        if here.logged_in():
+            IStorageArrayPlugin.refresh(ss_record)
 
     # Elements
 
@@ -348,15 +350,27 @@ class LIOArray(IStorageArrayPlugin):
     @staticmethod
     def startPresent(ss_record, record, access_grp_names):
         if not access_grp_names:
-            here.check_attaches(ss_record)
+            here.check_attaches()
         with changing(ss_record, "presenting an element") as array:
             access.start_present(array, elements.find(array.state, record), access_grp_names)
             volume = elements.find(array.state, record)
-            answer = record_of(array, volume, record)
+            answer, lun, iqn = record_of(array, volume, record), array.lio.lun_of(volume), array.lio.iqn
+            invited = here.is_here(elements.initiators(array.state, volume.to))
+        # A group with this host in it becomes devices here if it uses the array already; "this host" always does.
+        if not access_grp_names or invited and here.logged_in():
+            answer["path"] = here.attach(iqn, lun, answer["page83_id"], answer["size"])
         return answer
 
     @staticmethod
     def stopPresent(ss_record, record, access_grp_names):
+        with reading(ss_record, "unpresenting an element") as array:
+            volume = elements.find(array.state, record)
+            left = access.groups_left(array.state, volume, access_grp_names)
+            leaves = here.is_here(elements.initiators(array.state, volume.to)) and not here.is_here(
+                elements.initiators(array.state, left))
+        if leaves:
+            # Before the array takes it away: what is in use stays as it is.
+            here.detach(elements.page83_of(volume.uuid))
         with changing(ss_record, "unpresenting an element") as array:
             access.stop_present(array, elements.find(array.state, record), access_grp_names)
             return record_of(array, elements.find(array.state, record), record)

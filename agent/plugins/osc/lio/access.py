@@ -131,12 +131,16 @@ def _again(array, volume, tags):
         IPlugin.logger.error("presenting %s was refused and could not be taken back: %s", volume.name, wrong)
 
 
+def groups_left(state, volume, names):
+    """The groups that it is presented to still when these are gone: of none named, every group with this host in it."""
+    gone = known(state, names or []) or [name for name in volume.to if here.is_here(state.groups.get(name, []))]
+    return [name for name in volume.to if name not in gone]
+
+
 def stop_present(array, volume, names):
     """Stops presenting to the groups, to every group with this host in it where none is named."""
-    names = known(array.state, names or [])
-    gone = names or [name for name in volume.to if here.is_here(array.state.groups.get(name, []))]
-    left = [name for name in volume.to if name not in gone]
-    drop = [PRESENTED + pack(name) for name in volume.to if name in gone]
+    left = groups_left(array.state, volume, names)
+    drop = [PRESENTED + pack(name) for name in volume.to if name not in left]
     if not drop:
         return
     # LIO first: while the tags say that it is presented, a call that dies here is mended by a refresh.

@@ -3,7 +3,7 @@
 import glob
 import os
 
-from OSCPlugin import OperationPreReqNotMetEx
+from OSCPlugin import IPlugin, NoSuchOperationEx, OperationPreReqNotMetEx
 
 SYS = "/sys"
 INITIATOR = "/etc/iscsi/initiatorname.iscsi"
@@ -58,8 +58,34 @@ def _said(place):
         return ""  # it has gone meanwhile
 
 
-def check_attaches(ss):
-    """Raises OperationPreReqNotMetEx where this host does not attach what is presented to it by itself."""
+def logged_in():
+    """Whether this host has a session with the array's targets; False too in a process that no agent serves."""
+    try:
+        return bool(IPlugin.host.iscsi.sessions())
+    except NoSuchOperationEx:
+        return False
+
+
+def check_attaches():
+    """Raises OperationPreReqNotMetEx where nothing that is presented to this host becomes a device by itself."""
     initiator()
-    raise OperationPreReqNotMetEx("this agent does not attach iSCSI disks: present to an access group, and log in to %s with "
-                                  "iscsiadm" % ", ".join(ss.get("storage_id") or ["the target"]))
+    try:
+        IPlugin.host.iscsi.sessions()
+    except NoSuchOperationEx:
+        raise OperationPreReqNotMetEx("only an agent attaches iSCSI disks to this host: present to an access group, and log in "
+                                      "with iscsiadm")
+
+
+def attach(iqn, lun, page83, size):
+    """Logs in where this host has not, finds the logical unit, and returns its paths."""
+    IPlugin.host.iscsi.login(targets=[iqn])
+    IPlugin.host.scsi.scan(targets=[iqn], lun=lun)
+    return IPlugin.host.scsi.wait(page83_id=page83, size=size)["path"]
+
+
+def detach(page83):
+    """Takes this host's devices of the logical unit away. Raises StorageElementBusyEx naming who uses them."""
+    try:
+        IPlugin.host.scsi.remove(page83_id=page83)
+    except NoSuchOperationEx:
+        pass  # no agent: whoever runs this looks after the devices
