@@ -42,3 +42,10 @@ server_call() {
     operation=$(busctl --system -j call $name "$root/server/$(basename "$1" | tr - _)" $name.StorageServer "$2" s "$3" | jq -r '.data[0]') &&
         busctl --system --timeout=180 call $name "$operation" $name.Operation Wait t 120000 >/dev/null
 }
+
+# start_agent: with patience, for a machine that is emulated and not alone
+start_agent() {
+    mkdir -p /etc/osc
+    printf 'import_deadline = "2m"\nwrite_wait = "3m"\n' >/etc/osc/agent.toml
+    systemctl start oscd.service
+}
