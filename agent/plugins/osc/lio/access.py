@@ -222,8 +222,6 @@ def _words(words):
     found = []
     for word in [words] if not isinstance(words, (list, tuple)) else words:
         word = native(word).strip()
-        # Initiators' names have no capitals: what differs in case alone is the same (RFC 7143, section 4.2.7.1).
-        word = word.lower() if word.lower()[:4] in ("iqn.", "eui.", "naa.") else word
         if word and word not in found:
             found.append(word)
     return found

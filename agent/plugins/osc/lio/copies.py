@@ -123,7 +123,8 @@ def _take_place(volume, name, phase, changed):
     facts.update(changed)
     return ["lvchange -qq %s %s/%s" % (
         lvm.tag_words(lvm.fact_tags(facts), ["osc.staged=" + volume.id, "osc.phase=" + phase]), volume.vg, name),
-        "lvremove -y -qq %s" % volume.full]
+        # It is done by now: what cannot be removed yet, the next change removes.
+        "lvremove -y -qq %s || :" % volume.full]
 
 
 def start_split(array, record):

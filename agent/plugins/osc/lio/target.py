@@ -173,7 +173,9 @@ class Plan(object):
             for name in ("generate_node_acls", "cache_dynamic_acls"):
                 self._put("%s/attrib/%s" % (self.tpg, name), "0")
             self._put("%s/attrib/demo_mode_write_protect" % self.tpg, "1")
-        wanted = [portal for portal in portals_of(self.place, self.ss) if portal not in self.lio.portals]
+        # One that listens on every address leaves no room for another on its port.
+        wanted = [portal for portal in portals_of(self.place, self.ss)
+                  if portal not in self.lio.portals and "0.0.0.0:" + portal.rpartition(":")[2] not in self.lio.portals]
         self.lines += ["mkdir %s" % quote("%s/np/%s" % (self.tpg, portal)) for portal in wanted]
         if not self.lio.enabled:
             self._put(self.tpg + "/attrib/authentication", "1" if chap else "0")
