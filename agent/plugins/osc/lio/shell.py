@@ -24,17 +24,12 @@ LOCK_SECONDS = 120
 PROLOGUE = (
     "unset ENV CDPATH; umask 077; export LC_ALL=C LVM_SUPPRESS_FD_WARNINGS=1 PATH=\"$PATH:/usr/local/sbin:/usr/sbin:/sbin\"\n"
     "exec 3>&1\n")
-NO_SPACE = re.compile(r"insufficient free|free space in thin pool|no space left|out of (data|metadata) space", re.I)
 
 __all__ = ["Failed", "Place", "Shell", "failing", "quote"]
 
 
-class Failed(Exception):
-    """A step on the array that did not succeed; its text is what the array's commands said."""
-
-    def __init__(self, text, status=None):
-        Exception.__init__(self, text)
-        self.status = status
+# A step on the array that did not succeed; its text is what the array's commands said. `failing` makes it one of the API's.
+Failed = EnvironmentError
 
 
 @contextlib.contextmanager
@@ -139,7 +134,7 @@ class Shell(object):
             raise StorageElementBusyEx("another change of the array on %s has been going on for %d s: try again later"
                                        % (self.place.host, LOCK_SECONDS))
         if status:
-            raise Failed("%s cannot be locked on %s (status %d): is flock installed?" % (LOCK, self.place.host, status), status)
+            raise Failed("%s cannot be locked on %s (status %d): is flock installed?" % (LOCK, self.place.host, status))
 
     def run(self, script):
         """Runs the lines up to the first that fails; returns what they printed. Raises Failed."""
@@ -149,7 +144,7 @@ class Shell(object):
                    % (script, self._mark, self._mark))
         out, status, said = self._answer()
         if status:
-            raise Failed(said.strip() or "a command on %s ended with status %d" % (self.place.host, status), status)
+            raise Failed(said.strip() or "a command on %s ended with status %d" % (self.place.host, status))
         return out
 
     def _send(self, text):
