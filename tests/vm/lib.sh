@@ -66,7 +66,11 @@ bounded() {
 }
 # as_nobody COMMAND…: a user without any right; as_operator: a member of the group osc
 as_nobody() { plain 4 setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
-as_operator() { plain 4 setpriv --reuid=nobody --regid=nogroup --groups="$(getent group osc | cut -d: -f3)" "$@"; }
+as_operator() {
+    # polkit asks the user database for groups, not the process.
+    id -u osc-operator >/dev/null 2>&1 || useradd --no-create-home --groups osc osc-operator
+    plain 4 setpriv --reuid=osc-operator --regid=osc-operator --init-groups "$@"
+}
 # plain N WRAPPER… COMMAND…: programs (of N words) that start others cannot start a function; bash can
 plain() {
     local wrapper=("${@:2:$1}")
@@ -78,6 +82,12 @@ silently() { "$@" >/dev/null; }
 
 reboot_now() { exit 78; }
 power_cut() { exit 79; } # no sync, no stop: the guest is reset
+
+# On an emulated processor a module takes its time to be imported.
+patient() {
+    mkdir -p /etc/osc/agent.d
+    echo 'import_deadline = "2min"' >/etc/osc/agent.d/00-patient.toml
+}
 
 # The clean state. Top down: what uses a device goes before it.
 reset() {
@@ -101,8 +111,7 @@ reset() {
     ip addr replace 198.51.100.1/24 dev portal-b
     rm -rf /var/lib/osc /run/osc "$work" /etc/osc
     systemd-tmpfiles --create /usr/lib/tmpfiles.d/osc.conf
-    # An emulated processor on a busy machine takes its time to import Python.
-    echo 'import_deadline = "60s"' >/etc/osc/agent.toml
+    patient
     systemctl reset-failed
     mkdir -p "$work"
     # Nothing may be left that a later scenario could mistake for its own.
