@@ -4,6 +4,7 @@
 //! The truth is the kernel's mount table ([`Table`]). Whatever could wait for a server (resolving a
 //! path, mounting, writing back, unmounting) is a command in a process of its own ([`child`]).
 
+mod alive;
 mod child;
 mod ops;
 mod place;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::table::{Mounted, Table};
-use super::{Unmounted, Wanted, place, read, users, whose};
+use super::{Unmounted, Wanted, place, read, unmount, users, whose};
 use crate::error::{Error, Kind, Result};
 use crate::host::operation::{Arg, ArgType, Need, Operation, Running, Task};
 use crate::host::scope::Scope;
@@ -90,11 +90,12 @@ pub const OPERATIONS: &[Operation] = &[
                  says why it was detached",
         doc: "Unmounts what is mounted there, which has to be the storage server's own. FileSystemBusyEx names the \
               processes, mounts and devices in the way. A file server that does not answer within 30 s is not waited \
-              for: what waits for it is ended and the mount is detached; what had not been written is lost.",
-        deadline: UNMOUNT.saturating_add(SLACK),
+              for: what waits for it is ended and the mount is detached; what had not been written is lost. One that \
+              answers, and is slow, has 180 s more to take what is to be written.",
+        deadline: UNMOUNT.saturating_add(unmount::WRITING).saturating_add(SLACK),
         needs: TOOLS,
         changes: true,
-        run: unmount,
+        run: take_down,
     },
     Operation {
         name: "mount.users",
@@ -131,7 +132,7 @@ fn mount(task: Task) -> Running {
                 let there = read().ok().and_then(|table| table.at(&at).cloned());
                 let mine = |mount: &Mounted| super::same_source(mount, &source) && !before.holds(mount);
                 if let Some(mount) = there.filter(mine) {
-                    let _ = super::unmount(&mount.at.to_string_lossy(), UNMOUNT).await;
+                    let _ = unmount(&mount.at.to_string_lossy(), UNMOUNT).await;
                 }
             }
         });
@@ -144,12 +145,12 @@ fn mount(task: Task) -> Running {
     })
 }
 
-fn unmount(task: Task) -> Running {
+fn take_down(task: Task) -> Running {
     Box::pin(async move {
         let (at, Some(_)) = found(&task).await? else {
             return Ok(json!({"state": "not_mounted", "message": ""}));
         };
-        let (state, message) = match super::unmount(&at, UNMOUNT).await? {
+        let (state, message) = match unmount(&at, UNMOUNT).await? {
             Unmounted::NotMounted => ("not_mounted", String::new()),
             Unmounted::Done => ("unmounted", String::new()),
             Unmounted::Detached(why) => ("detached", why),

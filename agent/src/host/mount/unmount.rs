@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::alive;
 use super::child::{self, Running};
 use super::table::{Mounted, Table};
 use super::users::{self, User};
@@ -16,6 +17,8 @@ use crate::error::{Error, Kind, Result};
 
 /// What force and detaching may take, of which neither waits for the server.
 const FORCED: Duration = Duration::from_secs(5);
+/// What a server that answers may take to write what is left.
+pub(super) const WRITING: Duration = Duration::from_secs(180);
 /// How often it is forced at most, and the pause in which those let go end.
 const ROUNDS: u32 = 10;
 const BETWEEN: Duration = Duration::from_millis(300);
@@ -35,7 +38,8 @@ pub enum Unmounted {
 ///
 /// # Errors
 /// [`Kind::FileSystemBusy`] naming who uses it; [`Kind::Timeout`] where a local file system does not let
-/// go; [`Kind::OperationFailed`] with the words of umount(8).
+/// go, or a server that answers has not taken everything yet; [`Kind::OperationFailed`] with the words of
+/// umount(8).
 pub async fn unmount(at: &str, deadline: Duration) -> Result<Unmounted> {
     let clock = Clock::new(deadline);
     let table = read()?;
@@ -44,17 +48,19 @@ pub async fn unmount(at: &str, deadline: Duration) -> Result<Unmounted> {
     place::check(&at, &table)?;
     // Those that wait for the server; ended, with all that waits, by force.
     let mut stuck = Vec::new();
+    let mut left = clock.left();
     if mount.is_network() {
         // Half for finding out, and the rest for the ordinary way.
-        match attempt("sync", &["--file-system", "--"], &at, clock.left() / 2).await? {
-            Attempt::Ended(_) => {}
+        match attempt("sync", &["--file-system", "--"], &at, left / 2).await? {
+            Attempt::Ended(_) => left = clock.left(),
+            Attempt::Stuck(running) if alive::is_alive(&mount).await => write_back(&mount, running).await?,
             Attempt::Stuck(running) => {
                 stuck.push(running);
                 return detach(&mount, stuck, deadline).await;
             }
         }
     }
-    match attempt("umount", &["--"], &at, clock.left()).await? {
+    match ordinarily(&mount, left).await? {
         Attempt::Ended(ended) => match still(&mount)? {
             None => Ok(Unmounted::Done),
             Some(table) => Err(refused(&mount, &table, &ended.said).await),
@@ -68,6 +74,35 @@ pub async fn unmount(at: &str, deadline: Duration) -> Result<Unmounted> {
             let text = format!("{} was not unmounted within {} s", at.display(), deadline.as_secs());
             Err(Error::new(Kind::Timeout, text))
         }
+    }
+}
+
+/// Waits for a server that is there, and only slow.
+async fn write_back(mount: &Mounted, mut running: Running) -> Result<()> {
+    if let Ok(Some(_)) = running.within(WRITING).await {
+        return Ok(());
+    }
+    running.kill().await;
+    let text = format!(
+        "what was written to {} is not on its server yet, which answers: {} stays mounted; try again later",
+        mount.source,
+        mount.at.display()
+    );
+    Err(Error::new(Kind::Timeout, text))
+}
+
+/// As umount(8) does it. Busy with nobody there is nobody for long: a service that starts copies the mount table.
+async fn ordinarily(mount: &Mounted, left: Duration) -> Result<Attempt> {
+    let clock = Clock::new(left);
+    loop {
+        let attempt = attempt("umount", &["--"], &mount.at, clock.left()).await?;
+        let Attempt::Ended(ended) = &attempt else { return Ok(attempt) };
+        let Some(table) = still(mount)? else { return Ok(attempt) };
+        let again = ended.said.contains("busy") && clock.left() > left - left / 5;
+        if !again || !users::of(mount, &table).await.is_empty() {
+            return Ok(attempt);
+        }
+        tokio::time::sleep(BETWEEN).await;
     }
 }
 
