@@ -139,8 +139,8 @@ impl Admin {
     }
 
     /// Holds the interface record of a node, without which iscsiadm neither makes the node's record nor logs
-    /// in. It is in the database only meanwhile: with one there, every administrator's discovery would make
-    /// records for it, and his logins go through it.
+    /// in or out. It stays no longer than it is needed: with one there, every administrator's discovery makes
+    /// records for it.
     ///
     /// # Errors
     /// [`Kind::OperationFailed`] when it cannot be made.
@@ -156,6 +156,8 @@ impl Admin {
         let of_node = |session: &Session| {
             session.goes_to(&node.target, &node.address, node.port) && session.iface == node.iface
         };
+        let netdev = record::netdev_of(&node.iface);
+        let _iface = self.hold_iface(node, netdev);
         for session in session::all(self.host.roots()).into_iter().filter(of_node) {
             if let Err(error) = self.log_out(session.number, &session.target).await {
                 tracing::warn!(target = node.target, %error, "a session is left behind");

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::admin::Admin;
 use super::login::wanted;
+use super::record::netdev_of;
 use super::session::{self, Session};
 use crate::error::{Error, Kind, Result};
 use crate::host::device::{self, Device};
@@ -62,6 +63,7 @@ pub async fn logout(task: Task) -> Result<Value> {
 
 /// Ends a session and removes its record.
 async fn end(task: &Task, admin: &Admin, session: &Session) -> Result<()> {
+    let _iface = admin.hold_iface(&session.node(), netdev_of(&session.iface))?;
     // Numbers are used again: it is ended only if it still is the one.
     let now = session::all(task.host.roots());
     if now.iter().any(|other| other.number == session.number && other.target == session.target) {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::session;
 use crate::host::scope::Credentials;
 use crate::host::scsi::disk::names;
 use crate::host::{Host, Roots};
@@ -26,12 +27,18 @@ pub fn iface_name(netdev: Option<&str>) -> String {
     netdev.map_or_else(|| IFACE.to_owned(), |netdev| format!("{IFACE}-{netdev}"))
 }
 
+/// The network device that an interface record of the agent's is bound to.
+pub fn netdev_of(iface: &str) -> Option<&str> {
+    iface.strip_prefix(IFACE)?.strip_prefix('-')
+}
+
 /// Whether an interface record is the agent's.
 pub fn is_our_iface(name: &str) -> bool {
     name.strip_prefix(IFACE).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// An interface record, for as long as somebody holds such a value.
+/// An interface record, there for as long as somebody holds such a value, and then for as long as a session
+/// goes through it: without it iscsiadm does not end the session, whoever asks.
 pub struct Iface {
     host: Host,
     name: String,
@@ -70,6 +77,7 @@ impl Drop for Iface {
         }
         // One that could not be made is not counted.
         if held.remove(&self.name).is_some()
+            && session::all(self.host.roots()).iter().all(|session| session.iface != self.name)
             && let Err(error) = std::fs::remove_file(&self.file)
         {
             tracing::warn!(file = %self.file.display(), %error, "an interface record is left behind");
