@@ -2,6 +2,7 @@
 //! group `osc` may change things, and anybody may ask.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use zbus::message::Flags;
 use zbus::message::Header;
@@ -17,6 +18,9 @@ pub const PREFIX: &str = "org.storageconnect.agent1.";
 
 /// Asks that change nothing and cost nobody anything.
 pub const READ: &str = "read";
+/// How long polkit may take to answer, and how long somebody to type a password.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(25), Duration::from_secs(300));
+
 /// What is not a command: loading plug-ins afresh, and what their packages announce.
 pub const PLUGIN_MANAGE: &str = "plugin.manage";
 
@@ -122,7 +126,7 @@ enum Answer {
     Nobody,
 }
 
-/// Asks polkit. A user who is to be asked for a password may take as long as it takes.
+/// Asks polkit.
 async fn ask(connection: &Connection, name: &str, action: &str, interactive: bool) -> Answer {
     const POLKIT: &str = "org.freedesktop.PolicyKit1";
     let id = format!("{PREFIX}{action}");
@@ -131,8 +135,11 @@ async fn ask(connection: &Connection, name: &str, action: &str, interactive: boo
     let body = (subject, id.as_str(), details, u32::from(interactive), "");
     let authority = "org.freedesktop.PolicyKit1.Authority";
     let path = "/org/freedesktop/PolicyKit1/Authority";
-    let reply =
-        connection.call_method(Some(POLKIT), path, Some(authority), "CheckAuthorization", &body).await;
+    let call = connection.call_method(Some(POLKIT), path, Some(authority), "CheckAuthorization", &body);
+    let patience = if interactive { PATIENCE.1 } else { PATIENCE.0 };
+    let Ok(reply) = tokio::time::timeout(patience, call).await else {
+        return Answer::No(format!("polkit did not answer within {} s", patience.as_secs()));
+    };
     let broken = |error: &dyn std::fmt::Display| Answer::No(format!("polkit does not answer: {error}"));
     let reply = match reply {
         Ok(reply) => reply,
