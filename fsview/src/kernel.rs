@@ -4,9 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use crate::messenger::Messenger;
 
@@ -72,17 +70,6 @@ impl Kernel {
     /// EINVAL: a kernel before 6.9.
     pub fn resend(&self) -> io::Result<()> {
         self.tell(FUSE_NOTIFY_RESEND, &[])
-    }
-
-    /// Makes the kernel ask something itself, so that there is a first request. Returns at once.
-    pub fn ask(&self, at: &Path) {
-        let (messenger, at) = (self.messenger.clone(), at.to_owned());
-        let ask = move || {
-            if messenger.and_then(|messenger| messenger.ask(&at)).is_none() {
-                let _ = nix::sys::statfs::statfs(&at);
-            }
-        };
-        let _ = thread::Builder::new().name("fuse-ask".into()).spawn(ask);
     }
 
     fn tell(&self, what: i32, body: &[u8]) -> io::Result<()> {

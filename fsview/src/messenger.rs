@@ -10,7 +10,6 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -21,8 +20,6 @@ use crate::proxy::packet_socket;
 
 const SOCKET: RawFd = 3;
 const DEVICE: RawFd = 4;
-/// Begins a message that is a path to ask the file system of, and nothing for the device: no packet is so short.
-const ASK: u32 = 1;
 const LARGEST: usize = 4096 + 64;
 
 /// Our side of it.
@@ -85,13 +82,6 @@ impl Messenger {
             errno => Err(io::Error::from_raw_os_error(errno)),
         })
     }
-
-    /// Has the file system at `path` asked something. `None` where the process is gone.
-    pub fn ask(&self, path: &Path) -> Option<io::Result<()>> {
-        let mut message = ASK.to_ne_bytes().to_vec();
-        message.extend_from_slice(path.as_os_str().as_encoded_bytes());
-        self.carry(&message)
-    }
 }
 
 impl Drop for Messenger {
@@ -105,7 +95,8 @@ impl Drop for Messenger {
 
 /// The whole life of that process: to be called by the program that [`Options::messenger`](crate::Options::messenger) names, first of all.
 pub fn carry_messages() {
-    use std::os::unix::ffi::OsStrExt;
+    // What ps shows; it makes no difference where it cannot be set.
+    let _ = nix::sys::prctl::set_name(c"oscd-messenger");
     for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGPIPE] {
         // SAFETY: ignoring has no handler that could do anything wrong.
         let _ = unsafe { signal(ignored, SigHandler::SigIgn) };
@@ -120,14 +111,7 @@ pub fn carry_messages() {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return,
         };
-        let message = &buffer[..size];
-        let done = match message.split_first_chunk() {
-            Some((head, path)) if *head == ASK.to_ne_bytes() => {
-                let path = Path::new(std::ffi::OsStr::from_bytes(path));
-                nix::sys::statfs::statfs(path).map(|_| ()).map_err(io::Error::from)
-            }
-            _ => device.write(message).map(drop),
-        };
+        let done = device.write(&buffer[..size]).map(drop);
         let errno = done.err().map_or(0, |e| e.raw_os_error().unwrap_or(libc::EIO));
         if socket.write_all(&errno.to_ne_bytes()).is_err() {
             return;

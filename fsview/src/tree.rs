@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, OnceLock, PoisonError, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use crate::engine::{Engine, Notice};
 use crate::fault;
@@ -54,6 +55,14 @@ impl Tree {
         let (done, wait) = mpsc::channel();
         if self.jobs.send(Job::Settle(done)).is_ok() {
             let _ = wait.recv();
+        }
+    }
+
+    /// Waits for the same, but no longer than that.
+    pub(crate) fn settle_within(&self, limit: Duration) {
+        let (done, wait) = mpsc::channel();
+        if self.jobs.send(Job::Settle(done)).is_ok() && wait.recv_timeout(limit).is_err() {
+            tracing::warn!("the kernel takes long to be told of changes");
         }
     }
 

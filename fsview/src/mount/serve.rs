@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::{MountError, Mounted, Options, failed};
 use crate::control::Desk;
@@ -19,6 +20,8 @@ use crate::watched::{Hands, Watched};
 
 /// How many of the last descriptors may be polling when a successor wakes them.
 const POLLERS: u64 = 1 << 16;
+/// How long a successor may take to tell the kernel what has changed, before control files are served all the same.
+const NOTICES: Duration = Duration::from_secs(10);
 
 /// Serves both connections; the second is there once the first is served.
 pub fn serve(
@@ -59,12 +62,24 @@ pub fn serve(
     };
     let told = Kernel::new(records.device.clone()).with(messenger);
     // Set once: nobody else has it yet.
-    let _ = kernel.set(told.clone());
+    let _ = kernel.set(told);
     let hands: [Arc<Hands>; 2] = Default::default();
     let filesystem = RecordFs::new(engine, tree.clone(), ledger.mounted_at());
     let filesystem = Watched::new(filesystem, "records", hands[0].clone());
     let (record_session, record_proxy) =
         records.serve(filesystem, threads, proxied).map_err(failed("no session for the records", at))?;
+
+    let took_over = records.succeeds;
+    if took_over {
+        tree.tell(notices);
+        tree.tidy();
+    }
+    let teller = teller.spawn().map_err(failed("no thread for notifications", at))?;
+    if took_over {
+        // A writer who is told that its operation is in progress must not find what the kernel cached before it was interrupted. What
+        // the notices may have to wait for, the records' session answers by now.
+        tree.settle_within(NOTICES);
+    }
 
     let controls = controls()?;
     let mut engine = Engine::new(Controls::new(model, options.gid));
@@ -88,13 +103,9 @@ pub fn serve(
         .serve(filesystem, threads, Some(in_flight))
         .map_err(failed("no session for the control files", at))?;
 
-    let took_over = records.succeeds;
     if took_over {
-        resume(&told, &controls, copies, ledger);
-        tree.tell(notices);
-        tree.tidy();
+        wake_pollers(&controls, ledger);
     }
-    let teller = teller.spawn().map_err(failed("no thread for notifications", at))?;
     Ok(Mounted {
         tree,
         at: at.to_owned(),
@@ -128,13 +139,8 @@ fn inherit_records(engine: &mut Engine<Records>, log: &mut Log, age: u32) -> io:
     Ok(notices)
 }
 
-/// Wakes those who wait for a dead process and have no request under way, and looks for lost ones.
-fn resume(records: &Kernel, controls: &Connection, copies: bool, ledger: &Ledger) {
-    if copies {
-        // A request of our own ends the wait for the first one, behind which lost ones are looked for.
-        records.ask(ledger.mountpoint());
-        records.ask(&ledger.mountpoint().join(CONTROL_DIR));
-    }
+/// Wakes those who poll for what a dead process was to tell them.
+fn wake_pollers(controls: &Connection, ledger: &Ledger) {
     let (kernel, last) = (Kernel::new(controls.device.clone()), ledger.polled());
     for poll in last.saturating_sub(POLLERS).max(1)..=last {
         let _ = kernel.wake(poll);
