@@ -113,7 +113,16 @@ impl Agent {
     /// # Errors
     /// What is wrong with the request; nothing was changed and no operation exists then.
     pub async fn submit(&self, request: Request) -> Result<Uuid> {
-        run::submit(&self.core, request).await
+        run::submit(&self.core, request, || ()).await
+    }
+
+    /// As [`Agent::submit`]. `journaled` is called once the journal has the operation, and before it is begun: from then on a crash leaves
+    /// it `interrupted`. It is not called for what changes nothing, which anybody may just ask again.
+    ///
+    /// # Errors
+    /// As [`Agent::submit`].
+    pub async fn submit_and_tell(&self, request: Request, journaled: impl FnOnce() + Send) -> Result<Uuid> {
+        run::submit(&self.core, request, journaled).await
     }
 
     /// Waits until an operation has ended and returns its result in public form.

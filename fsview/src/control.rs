@@ -22,6 +22,8 @@ const REMEMBERED: usize = 1024;
 
 /// Answers a write: bytes taken, or an errno.
 pub type WriteReply = Box<dyn FnOnce(Result<u32, Errno>) + Send>;
+/// Takes note that a write may not be begun again.
+pub type WriteBegun = Box<dyn FnOnce() + Send>;
 /// Runs a reply once the kernel has been told of every change so far.
 pub type Post = Box<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>;
 
@@ -66,6 +68,8 @@ struct HandleState {
 struct Running {
     payload: Vec<u8>,
     waiting: Vec<WriteReply>,
+    /// Who is to be told when it has begun; `None` once it has.
+    to_begin: Option<Vec<WriteBegun>>,
 }
 
 /// A text in the middle of being read: a continuing read gets the same one.
@@ -138,7 +142,9 @@ impl Desk {
         lock(&self.handles).get(&fh).cloned().ok_or(libc::ESTALE)
     }
 
-    /// One request. `reply` is called exactly once, now or when the model is done, from any thread.
+    /// One request. `begun` is called when nobody may begin it again, and `reply` exactly once, now or when the model is done, from any
+    /// thread.
+    #[allow(clippy::too_many_arguments)]
     pub fn write(
         &self,
         fh: u64,
@@ -146,6 +152,7 @@ impl Desk {
         payload: &[u8],
         nonblock: bool,
         caller: Caller,
+        begun: WriteBegun,
         reply: WriteReply,
     ) {
         let handle = match self.handle(fh) {
@@ -168,22 +175,34 @@ impl Desk {
                 && running.payload == payload
             {
                 running.waiting.push(reply);
+                match &mut running.to_begin {
+                    Some(to_begin) => to_begin.push(begun),
+                    None => begun(),
+                }
                 return;
             }
             if state.running.is_none() {
-                state.running = Some(Running { payload: payload.to_vec(), waiting: vec![reply] });
+                let to_begin = Some(vec![begun]);
+                state.running = Some(Running { payload: payload.to_vec(), waiting: vec![reply], to_begin });
                 state.report = None;
             } else {
                 // Another request on the same descriptor (pwrite from two threads): it runs on its own, unrepeatable.
                 drop(state);
                 let done = Completion::new(self.shared.clone(), handle.clone(), Some((payload.len(), reply)));
-                return self.command(target, *verb, payload, nonblock, caller, done);
+                return self.command(target, *verb, payload, nonblock, caller, begun, done);
             }
         }
         let done = Completion::new(self.shared.clone(), handle.clone(), None);
-        self.command(target, *verb, payload, nonblock, caller, done);
+        let begins = handle.clone();
+        let begun = move || {
+            let mut state = lock(&begins.state);
+            let to_begin = state.running.as_mut().and_then(|running| running.to_begin.take());
+            to_begin.into_iter().flatten().for_each(|begun| begun());
+        };
+        self.command(target, *verb, payload, nonblock, caller, Box::new(begun), done);
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn command(
         &self,
         target: &Target,
@@ -191,10 +210,11 @@ impl Desk {
         payload: &[u8],
         nonblock: bool,
         caller: Caller,
+        begun: WriteBegun,
         done: Completion,
     ) {
         let request = Request { target: target.clone(), verb, payload: payload.to_vec(), caller, nonblock };
-        self.model.command(request, Box::new(move |outcome| done.finish(outcome)));
+        self.model.command(request, begun, Box::new(move |outcome| done.finish(outcome)));
     }
 
     /// Up to `size` bytes to show at `offset`.

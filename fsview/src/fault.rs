@@ -1,5 +1,6 @@
 //! Points at which a test can make the process die or hang, in debug builds only: with `OSC_FAULT=<point>:<n>` it gets SIGKILL when it passes
-//! `<point>` for the n-th time; with `OSC_HANG=<directory>`, whoever passes `<loop>` stays there while `<directory>/<loop>` exists.
+//! `<point>` for the n-th time (`OSC_FAULT=@<file>` takes that from a file, which it removes: a successor is spared); with
+//! `OSC_HANG=<directory>`, whoever passes `<loop>` stays there while `<directory>/<loop>` exists.
 
 /// Every point of this crate, in the order in which a request passes them.
 pub const POINTS: &[&str] = &[
@@ -26,7 +27,12 @@ pub fn point(name: &str) {
     use std::sync::atomic::{AtomicI64, Ordering};
     static WANTED: OnceLock<Option<(String, AtomicI64)>> = OnceLock::new();
     let wanted = WANTED.get_or_init(|| {
-        let wanted = std::env::var("OSC_FAULT").ok()?;
+        let mut wanted = std::env::var("OSC_FAULT").ok()?;
+        if let Some(file) = wanted.strip_prefix('@') {
+            let told = std::fs::read_to_string(file).ok()?;
+            std::fs::remove_file(file).ok()?;
+            wanted = told.trim().to_owned();
+        }
         let (point, count) = wanted.split_once(':')?;
         Some((point.to_owned(), AtomicI64::new(count.parse().ok()?)))
     });

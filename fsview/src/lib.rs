@@ -40,7 +40,7 @@ pub use model::{
     Caller, Change, ElementNames, Model, Operation, Outcome, PAYLOAD_MAX, Plugin, Request, Server, Target,
     Verb,
 };
-pub use mount::{MountError, Mounted, Options, mount, take_over};
+pub use mount::{MountError, Mounted, Options, abandon, mount, take_over};
 pub use names::encode as file_name;
 pub use stats::{Count, Stats};
 pub use tree::Tree;

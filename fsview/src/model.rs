@@ -76,7 +76,15 @@ pub trait Model: Send + Sync + 'static {
     /// Called on a thread that serves the control files: return at once, and do the work elsewhere. How long a writer waits is decided
     /// here ([`Outcome::InProgress`] lets it go). A writer that was interrupted is not told to the model: the operation goes on.
     /// Dropping `done` without calling it answers EIO.
-    fn command(&self, request: Request, done: Box<dyn FnOnce(Outcome) + Send>);
+    ///
+    /// `begun` is to be called once the request is where a crash cannot lose it, and before it has any effect. Should this process die, the
+    /// writer is told EINPROGRESS from then on; until then, the request is handed to the successor as if nothing had been.
+    fn command(
+        &self,
+        request: Request,
+        begun: Box<dyn FnOnce() + Send>,
+        done: Box<dyn FnOnce(Outcome) + Send>,
+    );
 }
 
 /// The files of `/plugins/<impl_name>/`, each a line.

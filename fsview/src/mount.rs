@@ -98,13 +98,27 @@ pub fn take_over(handover: Handover, options: Options, model: Arc<dyn Model>) ->
         Ok(mounted) => Ok(mounted),
         Err((at, error)) => {
             tracing::warn!(%error, "the tree cannot be taken over and is mounted anew");
-            // By force: whoever waits for an answer gets ECONNABORTED instead of none. The control files go with what they are mounted in,
-            // which must not be walked through.
-            let _ = umount2(&at, MntFlags::MNT_FORCE | MntFlags::UMOUNT_NOFOLLOW);
-            let _ = umount2(&at, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+            end(&at);
             mount(options, model)
         }
     }
+}
+
+/// Takes down a tree that nobody will serve any more. Whoever waits for an answer gets ECONNABORTED.
+pub fn abandon(handover: Handover) {
+    match Ledger::open(handover.ledger) {
+        Ok(ledger) => end(ledger.mountpoint()),
+        Err(error) => {
+            tracing::warn!(%error, "the ledger cannot be used, and does not say what is to be unmounted")
+        }
+    }
+}
+
+/// By force: whoever waits for an answer gets ECONNABORTED instead of none. The control files go with what they are mounted in, which must
+/// not be walked through.
+fn end(at: &Path) {
+    let _ = umount2(at, MntFlags::MNT_FORCE | MntFlags::UMOUNT_NOFOLLOW);
+    let _ = umount2(at, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
 }
 
 /// With an error, where the mount may still be.

@@ -164,7 +164,7 @@ pub async fn log_in_again(core: Arc<Core>, host: Host) {
             args: Map::new(),
             caller: Caller { uid: 0, pid: Some(std::process::id()), door: "agent" },
         };
-        if let Err(error) = run::submit(&core, request).await {
+        if let Err(error) = run::submit(&core, request, || ()).await {
             tracing::warn!(server = %server.uuid, %error, "the storage server is not logged in to again");
         }
     }

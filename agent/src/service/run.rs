@@ -54,11 +54,11 @@ async fn plug_in_loaded(core: &Core, request: &Request) {
     let _ = tokio::time::timeout(HEARSAY, heard).await;
 }
 
-/// Checks a request, journals it, and queues it.
+/// Checks a request, journals it, calls `journaled` if it did, and queues it.
 ///
 /// # Errors
 /// What is wrong with the request, or why it cannot be taken now.
-pub async fn submit(core: &Arc<Core>, request: Request) -> Result<Uuid> {
+pub async fn submit(core: &Arc<Core>, request: Request, journaled: impl FnOnce() + Send) -> Result<Uuid> {
     if core.stopping.is_cancelled() {
         return Err(submit::busy("the agent is stopping"));
     }
@@ -88,6 +88,8 @@ pub async fn submit(core: &Arc<Core>, request: Request) -> Result<Uuid> {
     let ticket = work.keys.clone().map(|keys| core.turns.draw(keys));
     if work.journaled {
         core.store.journal(operation.clone()).await.map_err(|error| error.of_operation(id))?;
+        fsview::fault::point("journaled");
+        journaled();
     }
     let span = tracing::info_span!(
         "operation", operation = %id, command = request.command.name, target = operation.target_path(),

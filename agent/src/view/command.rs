@@ -28,12 +28,17 @@ impl Door {
         Door { agent, runtime: tokio::runtime::Handle::current(), shown }
     }
 
-    /// Takes a write; `done` is called when it may return.
-    pub fn command(&self, write: fsview::Request, done: Box<dyn FnOnce(Outcome) + Send>) {
+    /// Takes a write; `begun` is called when it is in the journal, `done` when it may return.
+    pub fn command(
+        &self,
+        write: fsview::Request,
+        begun: Box<dyn FnOnce() + Send>,
+        done: Box<dyn FnOnce(Outcome) + Send>,
+    ) {
         let agent = self.agent.clone();
         let mut shown = self.shown.clone();
         self.runtime.spawn(async move {
-            let outcome = carry_out(&agent, write).await;
+            let outcome = carry_out(&agent, write, begun).await;
             // Whoever sees the write return must see its effect in the tree as well.
             let seq = agent.snapshot().seq;
             // A tree that is stuck, or gone, must not keep the writer.
@@ -43,10 +48,10 @@ impl Door {
     }
 }
 
-async fn carry_out(agent: &Agent, write: fsview::Request) -> Outcome {
+async fn carry_out(agent: &Agent, write: fsview::Request, begun: Box<dyn FnOnce() + Send>) -> Outcome {
     let nonblock = write.nonblock;
     let submitted = match request(write) {
-        Ok(request) => agent.submit(request).await,
+        Ok(request) => agent.submit_and_tell(request, begun).await,
         Err(error) => Err(error),
     };
     let operation = match submitted {

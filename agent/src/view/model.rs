@@ -184,7 +184,12 @@ impl Model for AgentModel {
         super::command::usage(target, verb)
     }
 
-    fn command(&self, request: fsview::Request, done: Box<dyn FnOnce(Outcome) + Send>) {
-        self.door.command(request, done);
+    fn command(
+        &self,
+        request: fsview::Request,
+        begun: Box<dyn FnOnce() + Send>,
+        done: Box<dyn FnOnce(Outcome) + Send>,
+    ) {
+        self.door.command(request, begun, done);
     }
 }

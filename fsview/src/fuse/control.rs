@@ -228,9 +228,12 @@ impl Filesystem for ControlFs {
         };
         let fh = self.opened(ino, fh);
         fault::point("control-served");
-        self.in_flight.begin(request.unique().0);
-        fault::point("control-begun");
-        self.desk.write(fh, offset, data, nonblock, caller, Box::new(answer));
+        let (in_flight, unique) = (self.in_flight.clone(), request.unique().0);
+        let begun = move || {
+            in_flight.begin(unique);
+            fault::point("control-begun");
+        };
+        self.desk.write(fh, offset, data, nonblock, caller, Box::new(begun), Box::new(answer));
         fault::point("control-commanded");
     }
 

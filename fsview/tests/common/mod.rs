@@ -171,7 +171,8 @@ impl Model for Fake {
     fn usage(&self, _: &Target, verb: Verb) -> String {
         format!("{}: write a name\n", verb.as_str())
     }
-    fn command(&self, request: Request, done: Done) {
+    fn command(&self, request: Request, begun: Box<dyn FnOnce() + Send>, done: Done) {
+        begun();
         let mut state = self.state();
         state.requests.push(request.clone());
         self.arrived.notify_all();
