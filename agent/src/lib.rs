@@ -18,6 +18,7 @@ pub mod pulse;
 pub mod record;
 pub mod service;
 pub mod store;
+pub mod survive;
 pub mod view;
 
 pub use error::{Error, Kind, Result};

@@ -9,6 +9,7 @@ use agent::config::{Config, Source, Standing};
 use agent::daemon::args::Args;
 use agent::daemon::{journal, manager, watchdog};
 use agent::service::Agent;
+use agent::survive;
 use agent::view::View;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,17 +25,32 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 static MALLOC_CONF: &[u8; 85] =
     b"background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0,narenas:2,tcache_max:4096\0";
 
+/// The only argument of the process that tells the kernel of changes ([`fsview::carry_messages`]).
+const MESSENGER: &str = "--messenger";
+
+/// How long a tree that is taken over waits for the plug-ins that it showed to be there again.
+const PLUGINS_WAIT: Duration = Duration::from_secs(2);
+
 /// How long operations and plug-ins may take to end before the process ends all the same; with the tree, which
 /// goes first, a stop takes less than ten seconds.
 const STOP_DEADLINE: Duration = Duration::from_secs(7);
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == MESSENGER) {
+        fsview::carry_messages();
+        return ExitCode::SUCCESS;
+    }
     let args = Args::parse();
     if let Err(message) = journal::start(&args.log) {
         eprintln!("oscd: {message}");
         return ExitCode::from(2);
     }
     keep_secrets_in();
+    if args.supervise {
+        return survive::supervise(std::env::args_os().skip(1).filter(|arg| arg != "--supervise").collect());
+    }
+    // SAFETY: called once, and no other thread of ours is there yet.
+    let left = unsafe { survive::inherited() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -43,7 +59,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(run(args));
+    let ended = runtime.block_on(run(args, left));
     // A worker thread that still waits for a hung device must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match ended {
@@ -67,7 +83,7 @@ fn keep_secrets_in() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
 }
 
-async fn run(args: Args) -> agent::Result<()> {
+async fn run(args: Args, left: Option<fsview::Handover>) -> agent::Result<()> {
     let source = Source::new(args.config.clone());
     let mut read = source.read()?;
     over(&args, &mut read.config);
@@ -75,12 +91,14 @@ async fn run(args: Args) -> agent::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(fail)?;
+    let mut replaced = signal(SignalKind::user_defined2()).map_err(fail)?;
 
     let agent = Agent::start(read.config.clone()).await?;
     agent.standing().store(Arc::new(Standing { files: read.files, ..Standing::default() }));
     let mut options = fsview::Options::new(&args.mountpoint);
     options.gid = group("osc");
-    let served = serve(&agent, &args.bus, options).await;
+    options.messenger = Some(vec!["/proc/self/exe".into(), MESSENGER.into()]);
+    let served = serve(&agent, &args.bus, options, left).await;
     let result = match served {
         Ok((view, bus)) => {
             let mut watches = agent.watches();
@@ -89,10 +107,14 @@ async fn run(args: Args) -> agent::Result<()> {
             let watchdog = watchdog::start(watches, sd_notify::watchdog_enabled(), manager::alive);
             let manager = manager::ready(agent.clone(), &args.mountpoint, watchdog.stuck());
             info!(mountpoint = %args.mountpoint.display(), bus = %args.bus, "ready");
-            loop {
+            let stays = loop {
                 tokio::select! {
                     _ = terminate.recv() => info!("told to stop"),
                     _ = interrupt.recv() => info!("interrupted"),
+                    _ = replaced.recv() => {
+                        info!("told to leave the tree to another agent");
+                        break true;
+                    }
                     _ = hangup.recv() => {
                         manager.reloading();
                         reload(&agent, &args, source.clone()).await;
@@ -100,11 +122,11 @@ async fn run(args: Args) -> agent::Result<()> {
                         continue;
                     }
                 }
-                break;
-            }
+                break false;
+            };
             manager.stopping();
             drop(watchdog);
-            stop(view, bus).await
+            stop(view, bus, stays).await
         }
         Err(error) => Err(error),
     };
@@ -135,27 +157,40 @@ async fn reload(agent: &Agent, args: &Args, source: Source) {
 }
 
 /// Opens both doors: the tree, then the bus.
-async fn serve(agent: &Agent, address: &str, options: fsview::Options) -> agent::Result<(View, Option<Bus>)> {
+async fn serve(
+    agent: &Agent,
+    address: &str,
+    options: fsview::Options,
+    left: Option<fsview::Handover>,
+) -> agent::Result<(View, Option<Bus>)> {
     let mountpoint = options.mountpoint.clone();
-    let view = View::mount(agent, options)?;
+    if left.is_some() {
+        agent.plugins_loaded(PLUGINS_WAIT).await;
+    }
+    let view = View::mount(agent, options, left)?;
+    if view.took_over() {
+        info!(mountpoint = %mountpoint.display(), "goes on with the tree of the agent before it");
+    }
     if address == "none" {
         return Ok((view, None));
     }
     match bus::serve_behind(agent.clone(), address, &mountpoint, view.shown()).await {
         Ok(bus) => Ok((view, Some(bus))),
         Err(error) => {
-            // The tree must not stay behind a daemon that never became ready.
-            let _ = tokio::task::spawn_blocking(move || view.unmount()).await;
+            // The tree must not stay behind a daemon that never became ready; one with people in it waits for the next.
+            let stays = view.took_over();
+            let _ = stop(view, None, stays).await;
             Err(error)
         }
     }
 }
 
-async fn stop(view: View, bus: Option<Bus>) -> agent::Result<()> {
+/// Closes both doors; where the tree `stays`, it is another agent's to serve.
+async fn stop(view: View, bus: Option<Bus>, stays: bool) -> agent::Result<()> {
     if let Some(bus) = bus {
         bus.close().await;
     }
-    tokio::task::spawn_blocking(move || view.unmount())
+    tokio::task::spawn_blocking(move || if stays { view.leave() } else { view.unmount() })
         .await
         .unwrap_or_else(|error| Err(agent::Error::internal("the unmounting thread ended", error)))
 }

@@ -134,6 +134,24 @@ impl Agent {
         run::wait(&self.core, operation, timeout).await
     }
 
+    /// Waits until everything installed has been loaded, or could not be, and is in the snapshot; no longer than `limit`.
+    pub async fn plugins_loaded(&self, limit: Duration) {
+        let loaded = async {
+            let mut changes = self.core.inventory.subscribe();
+            self.core.plugins.all_loaded().await;
+            let told = || {
+                let snapshot = self.core.inventory.snapshot();
+                self.core
+                    .plugins
+                    .plugins()
+                    .iter()
+                    .all(|plugin| snapshot.plugins.contains_key(&plugin.impl_name))
+            };
+            while !told() && !matches!(changes.recv().await, Err(broadcast::error::RecvError::Closed)) {}
+        };
+        let _ = tokio::time::timeout(limit, loaded).await;
+    }
+
     /// Loads a plug-in module (`<vendor>.<plugin-module>`) afresh; all of them where it is empty.
     ///
     /// # Errors

@@ -27,4 +27,7 @@ pub struct Args {
     /// What to log, as `info` or `oscd=debug,agent::plugin=trace`.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,
+    /// Stay as a parent that starts the agent again when it dies, and keeps its tree mounted meanwhile; for where no systemd does.
+    #[arg(long)]
+    pub supervise: bool,
 }

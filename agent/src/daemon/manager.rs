@@ -59,10 +59,7 @@ impl Manager {
     /// Tells that the daemon stops.
     pub fn stopping(&self) {
         self.teller.abort();
-        tell(&[
-            NotifyState::Stopping,
-            NotifyState::Status("Stopping: running operations end, the tree goes"),
-        ]);
+        tell(&[NotifyState::Stopping, NotifyState::Status("Stopping: running operations end")]);
     }
 }
 

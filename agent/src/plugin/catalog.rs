@@ -160,6 +160,14 @@ impl Catalog {
         self.all().iter().flat_map(|module| module.state.borrow().plugins.clone()).collect()
     }
 
+    /// Waits until every module has been loaded for the first time, or could not be.
+    pub async fn loaded(&self) {
+        for module in self.all() {
+            // The sender is the module's own: it is there for as long as `module` is.
+            let _ = module.state.subscribe().wait_for(|state| !matches!(state.phase, Phase::Loading)).await;
+        }
+    }
+
     /// Loads one module, or all, whether changed or not, and waits for it.
     ///
     /// # Errors

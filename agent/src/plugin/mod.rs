@@ -248,6 +248,11 @@ impl Runtime {
         }
     }
 
+    /// The same for every module that was there at the start.
+    pub async fn all_loaded(&self) {
+        self.inner.catalog.loaded().await;
+    }
+
     /// Everything installed, as [`Event::Present`] last told it.
     pub fn plugins(&self) -> Vec<Arc<Plugin>> {
         self.inner.catalog.plugins()

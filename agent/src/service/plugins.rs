@@ -24,6 +24,10 @@ pub trait Plugins: Send + Sync + 'static {
     fn loaded<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, ()> {
         std::future::ready(()).boxed()
     }
+    /// As [`Runtime::all_loaded`].
+    fn all_loaded(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
     /// As [`Runtime::plugins`].
     fn plugins(&self) -> Vec<Arc<Plugin>>;
     /// As [`Runtime::reload`].
@@ -55,6 +59,10 @@ impl Plugins for Runtime {
 
     fn loaded<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
         Runtime::loaded(self, name).boxed()
+    }
+
+    fn all_loaded(&self) -> BoxFuture<'_, ()> {
+        Runtime::all_loaded(self).boxed()
     }
 
     fn plugins(&self) -> Vec<Arc<Plugin>> {
