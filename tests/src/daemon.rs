@@ -25,6 +25,7 @@ pub struct Agent {
     config: String,
     environment: Vec<(String, String)>,
     log: &'static str,
+    supervised: bool,
 }
 
 impl Agent {
@@ -44,6 +45,7 @@ impl Agent {
             config: String::new(),
             environment: Vec::new(),
             log: "debug",
+            supervised: false,
         }
     }
 
@@ -73,6 +75,17 @@ impl Agent {
     /// Has it log no more than it does in service: telling of every request takes longer than answering it.
     pub fn log_as_in_service(&mut self) {
         self.log = "info";
+    }
+
+    /// Has it run below a parent that starts another one when it dies.
+    pub fn supervise(&mut self) {
+        self.supervised = true;
+    }
+
+    /// The process that serves, below a parent that does not; `None` while there is none.
+    pub fn serving(&self) -> Option<u32> {
+        let above = self.pid();
+        std::fs::read_to_string(format!("/proc/{above}/task/{above}/children")).ok()?.trim().parse().ok()
     }
 
     /// Sets a variable of the daemon's environment.
@@ -120,6 +133,9 @@ impl Agent {
         command.arg("--config").arg(config).args(["--log", self.log]);
         for dir in &self.plugin_dirs {
             command.arg("--plugin-dir").arg(dir);
+        }
+        if self.supervised {
+            command.arg("--supervise");
         }
         command.stdin(Stdio::null()).envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
