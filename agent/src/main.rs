@@ -29,7 +29,7 @@ static MALLOC_CONF: &[u8; 85] =
 const MESSENGER: &str = "--messenger";
 
 /// How long a tree that is taken over waits for the plug-ins that it showed to be there again.
-const PLUGINS_WAIT: Duration = Duration::from_secs(2);
+const PLUGINS_WAIT: Duration = Duration::from_secs(5);
 
 /// How long operations and plug-ins may take to end before the process ends all the same; with the tree, which
 /// goes first, a stop takes less than ten seconds.

@@ -21,7 +21,7 @@ use tests::shell::run;
 use campaign::Campaign;
 
 /// Deaths at random moments.
-const KILLS: usize = 60;
+const KILLS: usize = 25;
 
 fn main() -> std::process::ExitCode {
     let needs = [&[Need::Fuse, Need::Python(Python::Three)][..], &NEEDS].concat();
@@ -126,7 +126,7 @@ fn random_moments() {
     let mut early = 0;
     for nth in 0..kills {
         // In bursts, and now and then after enough quiet for work to get done.
-        let most = [40, 150, 400, 900][random() % 4];
+        let most = [60, 200, 500, 1200][random() % 4];
         std::thread::sleep(Duration::from_millis(random() as u64 % most));
         if early == 2 {
             // More than a few in a row that never got to serve, and the supervisor would give up.
