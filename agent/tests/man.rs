@@ -130,6 +130,11 @@ fn the_daemons_options_are_in_its_page() {
             "Stop: running operations are ended or found interrupted at the next start, and the tree is taken down, all within ten seconds.",
         ),
         ("SIGHUP", "Reload the configuration. A broken one changes nothing."),
+        (
+            "SIGUSR2",
+            "Leave the tree mounted for the next process, where the service manager or **oscd --supervise** keeps it; \
+             otherwise stop.",
+        ),
     ] {
         page.item(&format!("**{name}**"));
         page.say(text);
