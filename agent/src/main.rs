@@ -17,7 +17,8 @@ use tracing::{error, info, warn};
 
 /// What a refresh of thousands of elements leaves free, glibc's allocator keeps between what is still in use.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: fsview::ReadyBuffers<tikv_jemallocator::Jemalloc> =
+    fsview::ReadyBuffers(tikv_jemallocator::Jemalloc);
 
 /// Free memory goes back to the kernel after half a second, by a thread that does nothing else; two heaps for all
 /// threads, since one for each keeps what the others could use. Read by jemalloc(3) under this name.

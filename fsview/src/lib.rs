@@ -22,6 +22,7 @@ pub mod fault;
 mod fuse;
 mod handover;
 mod kernel;
+mod landing;
 mod messenger;
 mod model;
 mod mount;
@@ -35,6 +36,7 @@ mod tree;
 mod watched;
 
 pub use handover::Handover;
+pub use landing::ReadyBuffers;
 pub use messenger::carry_messages;
 pub use model::{
     Caller, Change, ElementNames, Model, Operation, Outcome, PAYLOAD_MAX, Plugin, Request, Server, Target,

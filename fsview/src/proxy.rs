@@ -93,10 +93,12 @@ impl Proxy {
         let spawn = |name: &str, carry: Box<dyn FnOnce() + Send>| {
             thread::Builder::new().name(name.to_owned()).spawn(carry).map(drop)
         };
-        let mut inbox = proxy.in_flight.take_inbox();
-        let mut unlisted = inbox.as_mut().filter(|_| succeeds).and_then(Inbox::left);
+        let kept = proxy.in_flight.take_inbox();
+        let copies = kept.is_some();
+        let mut inbox = kept.map_or_else(Inbox::transient, Ok)?;
+        let mut unlisted = if succeeds { inbox.left() } else { None };
         let repeated = if succeeds { proxy.inherit(&mut unlisted)? } else { Vec::new() };
-        if succeeds && inbox.is_none() {
+        if succeeds && !copies {
             // Before anything is read here, which would be sent again as well.
             proxy.kernel.resend()?;
         }
@@ -108,8 +110,7 @@ impl Proxy {
                 let _ = (&mut &requests).write(&packet);
             }
             if let Some(packet) = unlisted {
-                let clear = || inbox.iter_mut().for_each(Inbox::clear);
-                carrier.hand_on(&packet, &requests, clear);
+                carrier.hand_on(&packet, &requests, || inbox.clear());
             }
             carrier.carry_requests(&requests, inbox, threads);
         };
@@ -150,9 +151,13 @@ impl Proxy {
         }
     }
 
-    /// From now on leaves requests to a successor.
+    /// From now on leaves requests to a successor: those that come, and writes that have not become operations. Writers whose operations
+    /// have begun are told that they are in progress, since this process will not see their end.
     pub fn leave(&self) {
         self.leaving.store(true, Ordering::SeqCst);
+        for unique in self.in_flight.begun() {
+            self.answer(unique, libc::EINPROGRESS);
+        }
     }
 
     /// Answers a write that is still under way.
@@ -164,19 +169,11 @@ impl Proxy {
     }
 
     /// From the kernel to the session, until the mount is gone.
-    fn carry_requests(&self, session: &File, mut inbox: Option<Inbox>, threads: usize) {
+    fn carry_requests(&self, session: &File, mut inbox: Inbox, threads: usize) {
         let mut packet = vec![0; PACKET];
-        loop {
-            let read = match &mut inbox {
-                Some(inbox) => inbox.receive(&self.device, &mut packet),
-                None => read_request(&self.device, &mut packet),
-            };
-            let Ok(size) = read else {
-                break;
-            };
+        while let Ok(size) = inbox.receive(&self.device, &mut packet) {
             fault::point("control-read");
-            let clear = || inbox.iter_mut().for_each(Inbox::clear);
-            if !self.hand_on(&packet[..size], session, clear) {
+            if !self.hand_on(&packet[..size], session, || inbox.clear()) {
                 return;
             }
         }
@@ -237,6 +234,12 @@ impl Proxy {
                 Some(0) => None,
                 Some(unique) if unique >= FAREWELL => {
                     ended += 1;
+                    continue;
+                }
+                // What the parting agent has to say of it is not the last word.
+                Some(unique)
+                    if self.leaving.load(Ordering::SeqCst) && self.in_flight.is(unique, FUSE_WRITE) =>
+                {
                     continue;
                 }
                 Some(unique) => match self.in_flight.take(unique, &[]) {

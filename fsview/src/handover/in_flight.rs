@@ -47,6 +47,8 @@ struct Entry {
     slot: Option<u32>,
     /// Bytes of its packet that the slot holds.
     kept: usize,
+    /// Whether it has become an operation.
+    begun: bool,
 }
 
 /// A request that has been taken off the list: whoever holds this answers it, then [`InFlight::release`]s it.
@@ -129,13 +131,13 @@ impl InFlight {
             self.fill(slot, READ, unique, opcode, packet);
             slot
         });
-        self.inner().requests.insert(unique, Entry { opcode, slot, kept: packet.len() });
+        self.inner().requests.insert(unique, Entry { opcode, slot, kept: packet.len(), begun: false });
     }
 
     /// A predecessor's request is under way again.
     pub fn list_again(&self, request: &Inherited) {
         let kept = request.packet.as_ref().map_or(0, Vec::len);
-        let entry = Entry { opcode: request.opcode, slot: Some(request.slot), kept };
+        let entry = Entry { opcode: request.opcode, slot: Some(request.slot), kept, begun: false };
         self.inner().requests.insert(request.unique, entry);
     }
 
@@ -148,11 +150,14 @@ impl InFlight {
         };
         // Written under the lock: whoever takes the request off the list frees its slot.
         match entry.slot {
-            Some(slot) => self.put(self.offset(slot), &BEGUN.to_ne_bytes()),
+            Some(slot) => {
+                self.put(self.offset(slot), &BEGUN.to_ne_bytes());
+                inner.requests.insert(unique, Entry { begun: true, ..entry });
+            }
             None => {
                 let slot = self.slot(&mut inner);
                 self.fill(slot, BEGUN, unique, entry.opcode, &[]);
-                inner.requests.insert(unique, Entry { slot: Some(slot), kept: 0, ..entry });
+                inner.requests.insert(unique, Entry { slot: Some(slot), kept: 0, begun: true, ..entry });
             }
         }
     }
@@ -166,6 +171,17 @@ impl InFlight {
         }
         let entry = inner.requests.remove(&unique)?;
         Some(Taken { slot: entry.slot, kept: entry.kept })
+    }
+
+    /// Whether a request of that kind is under way under this number.
+    pub fn is(&self, unique: u64, opcode: u32) -> bool {
+        self.inner().requests.get(&unique).is_some_and(|entry| entry.opcode == opcode)
+    }
+
+    /// Every request that has become an operation.
+    pub fn begun(&self) -> Vec<u64> {
+        let inner = self.inner();
+        inner.requests.iter().filter(|(_, entry)| entry.begun).map(|(unique, _)| *unique).collect()
     }
 
     /// Every request of that kind that is under way.

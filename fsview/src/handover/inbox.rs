@@ -5,13 +5,17 @@
 
 use std::fs::File;
 use std::io;
+use std::num::NonZero;
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use super::ledger::word;
 use crate::proxy::{PACKET, read_request};
+
+const LENGTH: NonZero<usize> = NonZero::new(PACKET).expect("not 0");
+const ACCESS: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
 /// Room for one request. It holds one while the request's length, its first word, is not 0.
 #[derive(Debug)]
@@ -31,13 +35,23 @@ impl Inbox {
             had += more;
         }
         file.write_all_at(&was, at)?;
-        let length = std::num::NonZero::new(PACKET).ok_or(io::ErrorKind::InvalidInput)?;
-        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping, which nobody else knows of.
-        let memory = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, file, at as i64)? };
+        let memory = unsafe { mmap(None, LENGTH, ACCESS, MapFlags::MAP_SHARED, file, at as i64)? };
         let mut inbox = Self { memory: memory.cast() };
         // Written to once, a page is mapped for writing, and the kernel need not wait for it while a signal is under way.
         inbox.bytes().copy_from_slice(&was);
+        Ok(inbox)
+    }
+
+    /// One that dies with the process, for a kernel that sends requests again. Shared all the same: a fork does not make it read-only.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn transient() -> io::Result<Self> {
+        // SAFETY: a new mapping, which nobody else knows of.
+        let memory = unsafe { mmap_anonymous(None, LENGTH, ACCESS, MapFlags::MAP_SHARED)? };
+        let mut inbox = Self { memory: memory.cast() };
+        inbox.bytes().fill(0);
         Ok(inbox)
     }
 

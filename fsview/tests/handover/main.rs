@@ -18,6 +18,9 @@ use campaign::{Campaign, random};
 use child::{STEADY, Served, is_whole, read};
 use common::have_fuse;
 
+#[global_allocator]
+static ALLOCATOR: fsview::ReadyBuffers<std::alloc::System> = fsview::ReadyBuffers(std::alloc::System);
+
 #[test]
 #[ignore = "not a test: what the others start"]
 fn child_process() {
