@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use libtest_mimic::{Arguments, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tests::array::{NEEDS, PLUGIN};
 use tests::daemon::Agent;
 use tests::eventually;
@@ -102,19 +103,19 @@ fn in_progress() {
         "extra_info": "count=3,snap_seconds=600", "refresh_interval": 0,
     });
     let server = agent.register("bench.many.Many.Many", &record);
-    let control = agent.element(&server, "element-00001").join("snapshot");
-    let writer = std::thread::spawn(move || std::fs::write(control, "s1"));
-    let op = || {
-        work::operation(&agent.root(), |record| {
-            record["args"]["name"] == "s1" && record["state"] == "running"
-        })
-    };
-    eventually("a running snapshot", op);
-    succeed(&agent, Signal::SIGKILL);
-    let told = writer.join().unwrap().unwrap_err();
-    assert_eq!(told.raw_os_error(), Some(nix::errno::Errno::EINPROGRESS as i32), "{told}");
-    let found = work::operation(&agent.root(), |record| record["args"]["name"] == "s1").unwrap();
-    assert_eq!(found["state"], "interrupted", "{found}");
+    for (element, signal) in [("element-00001", Signal::SIGKILL), ("element-00002", Signal::SIGUSR2)] {
+        let control = agent.element(&server, element).join("snapshot");
+        let writer = std::thread::spawn(move || std::fs::write(control, element));
+        let is_it = |record: &Value| record["args"]["name"] == element;
+        let running = |record: &Value| is_it(record) && record["state"] == "running";
+        eventually("a running snapshot", || work::operation(&agent.root(), running));
+        succeed(&agent, signal);
+        let told = writer.join().unwrap().unwrap_err();
+        assert_eq!(told.raw_os_error(), Some(nix::errno::Errno::EINPROGRESS as i32), "{signal}: {told}");
+        // The last one may still be ending it.
+        let ended = || work::operation(&agent.root(), is_it).filter(|found| found["state"] == "interrupted");
+        eventually("an interrupted snapshot", ended);
+    }
     assert!(server.join("record").exists());
     agent.end(Signal::SIGTERM);
 }
@@ -124,7 +125,7 @@ fn random_moments() {
     let mut agent = supervised();
     let campaign = Campaign::start(&mut agent);
     let mut early = 0;
-    for nth in 0..kills {
+    for _ in 0..kills {
         // In bursts, and now and then after enough quiet for work to get done.
         let most = [60, 200, 500, 1200][random() % 4];
         std::thread::sleep(Duration::from_millis(random() as u64 % most));
@@ -137,7 +138,6 @@ fn random_moments() {
         let pid = serving(&agent);
         let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
         eventually("a successor", || agent.serving().filter(|next| *next != pid));
-        assert_eq!(campaign.hung(), 0, "after kill {nth}");
     }
     campaign.end(&agent, &format!("{kills} deaths at random moments"));
 }
@@ -163,7 +163,6 @@ fn every_point() {
         }
         let _ = std::fs::remove_file(&file);
         serving(&agent);
-        assert_eq!(campaign.hung(), 0, "after {point}");
     }
     campaign.end(&agent, &format!("{passed} deaths at points of a request"));
     // Which are passed while work goes on is not for this test to say; that most are, is.
