@@ -68,7 +68,8 @@ fn pause() {
     let mount = minor();
     for _ in 0..3 {
         succeed(&agent, Signal::SIGKILL);
-        assert_eq!(std::fs::read_to_string(&info).unwrap(), before);
+        // On a busy machine a plug-in may take longer to load than the agent waits for it.
+        assert_eq!(eventually("the plug-in", || std::fs::read_to_string(&info).ok()), before);
         assert!(std::fs::read_to_string(root.join("register")).unwrap().contains("plugin"));
     }
     assert_eq!(minor(), mount, "it is another mount");
