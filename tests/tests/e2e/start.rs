@@ -157,5 +157,5 @@ fn full_disk() {
 fn unknown_key() {
     let mut agent = Agent::prepare();
     agent.configure("refresh_interval = 30\nrefresh_intervall = 30\n");
-    refuses(&agent, |_| {}, &["refresh_intervall", "line 2"]);
+    refuses(&agent, |_| {}, &["refresh_intervall", "agent.toml:2"]);
 }
