@@ -6,29 +6,15 @@ The client's part is FICLONE and copy_file_range(2), which NFS 4.2 hands to the 
 import contextlib
 import ctypes
 import errno
-import fcntl
 import os
 import stat
 import uuid
 
 from OSCPlugin import CloneFailedEx, FileSystemBusyEx, InvalidValueEx, NoSuchOperationEx
-from osc.localfs import files
+from osc.localfs import files, kernel
 
-FICLONE = 0x40049409  # linux/fs.h
 STEP = 1 << 30
-NOT_HERE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS)
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def shares(source, target):
-    """Makes the open file `target` share all blocks of `source`. False where the server cannot."""
-    try:
-        fcntl.ioctl(target, FICLONE, source)
-    except (IOError, OSError) as refused:
-        if refused.errno in NOT_HERE:
-            return False
-        raise
-    return True
 
 
 def can_share(root):
@@ -39,7 +25,7 @@ def can_share(root):
             place = os.path.join(root, ".osc-%s" % uuid.uuid4().hex)
             fds.append(os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
             os.unlink(place)
-        return shares(fds[0], fds[1])
+        return kernel.reflink(fds[0], fds[1])
     finally:
         for fd in fds:
             os.close(fd)
@@ -58,7 +44,7 @@ def clone(root, source, target):
         new = os.open(spare, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             try:
-                shared = shares(fd, new)
+                shared = kernel.reflink(fd, new)
                 if not shared:
                     _copy(fd, new, before.st_size, source)
                     if _changes(os.fstat(fd)) != _changes(before):
@@ -70,7 +56,8 @@ def clone(root, source, target):
                 os.fsync(new)
             finally:
                 os.close(new)
-            _name(spare, place, target)
+            with files.naming(target):
+                os.link(spare, place)
         finally:
             with _where_it_may():
                 os.unlink(spare)
@@ -91,7 +78,7 @@ def _copy(source, target, size, name):
             number = ctypes.get_errno()
             if number == errno.EINTR:
                 continue
-            if number in NOT_HERE:
+            if number in kernel.NOT_HERE:
                 raise NoSuchOperationEx("the server of %s neither shares blocks between files nor copies them" % name)
             raise OSError(number, os.strerror(number), name)
         if done == 0:
@@ -103,17 +90,6 @@ def _copy(source, target, size, name):
 
 def _changes(facts):
     return facts.st_size, facts.st_mtime, facts.st_ctime
-
-
-def _name(spare, place, target):
-    try:
-        os.link(spare, place)
-    except OSError as wrong:
-        if wrong.errno == errno.EEXIST:
-            raise InvalidValueEx("%s exists already" % target)
-        if wrong.errno == errno.ENAMETOOLONG:
-            raise InvalidValueEx("%s: the name is too long" % target)
-        raise
 
 
 @contextlib.contextmanager

@@ -261,16 +261,24 @@ def duplicate(root, source, target, mode, mark=None, make=False):
     with opened(root, source) as fd, at(root, target, make) as place:
         new = _nameless_copy(fd, os.path.dirname(place), source, mode, mark)
         try:
-            kernel.link_nameless(new, place)
-        except OSError as wrong:
-            if wrong.errno == errno.EEXIST:
-                raise InvalidValueEx("%s exists already" % target)
-            if wrong.errno == errno.ENAMETOOLONG:
-                raise InvalidValueEx("%s: the name is too long" % target)
-            raise
+            with naming(target):
+                kernel.link_nameless(new, place)
         finally:
             os.close(new)
         _sync(os.path.dirname(place))
+
+
+@contextlib.contextmanager
+def naming(target):
+    """Gives a new file its name: what can be wrong with the name is the caller's mistake."""
+    try:
+        yield
+    except OSError as wrong:
+        if wrong.errno == errno.EEXIST:
+            raise InvalidValueEx("%s exists already" % target)
+        if wrong.errno == errno.ENAMETOOLONG:
+            raise InvalidValueEx("%s: the name is too long" % target)
+        raise
 
 
 def _nameless_copy(fd, place, source, mode, mark=None):

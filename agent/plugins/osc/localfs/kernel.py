@@ -16,6 +16,8 @@ XFS_IOC_FSGEOMETRY_V1 = 0x80705864
 F_SETLEASE = 1024               # fcntl.h
 O_TMPFILE = 0o20000000 | os.O_DIRECTORY
 AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
+# What the kernel answers where it, or the file system, cannot copy or share blocks that way.
+NOT_HERE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -34,7 +36,7 @@ def reflink(source, target):
     try:
         fcntl.ioctl(target, FICLONE, source)
     except (IOError, OSError) as refused:
-        if refused.errno in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS):
+        if refused.errno in NOT_HERE:
             return False
         raise
     return True
