@@ -8,6 +8,7 @@ mod call;
 mod clients;
 mod connect;
 mod dispatch;
+pub mod interface;
 mod introspect;
 pub mod label;
 mod managed;

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use agent::bus::interface::Emits;
 use agent::bus::permission;
-use agent::bus::table::{Emits, INTERFACES};
+use agent::bus::table::INTERFACES;
 use agent::command::{COMMANDS, Command, Object};
 use agent::error::{Origin, TABLE};
 use agent::host::{OPERATIONS, Operation};

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use zbus::{Message, Signature, Structure, Variant};
 
-use super::table::Method;
+use super::interface::Method;
 use crate::command::{Command, Param, ParamType};
 use crate::error::Error;
 

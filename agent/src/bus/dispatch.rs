@@ -12,10 +12,10 @@ use zbus::{Connection, Message, MessageStream, Variant};
 
 use super::call::{Failure, arguments, request_args, strings};
 use super::clients::{Client, Clients};
+use super::interface::{Action, Method};
 use super::object::{Facts, Object, children, exists};
 use super::path::Path;
 use super::source::Source;
-use super::table::{Action, Method};
 use super::value::{clean, object_path};
 use super::{NAME, introspect, managed, permission};
 use crate::command::Command;

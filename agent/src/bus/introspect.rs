@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+use super::interface::{Arg, Interface, Method, Property, Signal};
 use super::path::Path;
-use super::table::{Arg, INTERFACES, Interface, Method, Property, STANDARD, Signal, interface};
+use super::table::{INTERFACES, STANDARD, interface};
 
 const HEADER: &str = "<!DOCTYPE node PUBLIC \"-//freedesktop//DTD D-BUS Object Introspection 1.0//EN\"\n\
     \"http://www.freedesktop.org/standards/dbus/1.0/introspect.dtd\">\n";

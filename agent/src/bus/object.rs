@@ -6,9 +6,10 @@ use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::interface::{Interface, Property, Read};
 use super::label;
 use super::path::{Path, ROOT};
-use super::table::{Interface, Property, Read, interface};
+use super::table::interface;
 use super::value::{self, Props};
 use crate::config::Standing;
 use crate::inventory::{Element, FileSystem, Operation, Server, Snapshot};

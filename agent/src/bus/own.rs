@@ -3,9 +3,9 @@
 use zbus::Variant;
 
 use super::call::full_text;
+use super::interface::{Emits, Property, Read};
 use super::object::{Facts, Object};
 use super::path::Path;
-use super::table::{Emits, Property, Read};
 use super::value::{object_path, text, text_map, texts};
 use crate::inventory::operation::rfc3339;
 use crate::plugin::api::PluginType;

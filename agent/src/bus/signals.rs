@@ -17,10 +17,11 @@ use uuid::Uuid;
 use zbus::Message;
 
 use super::dispatch::Door;
+use super::interface::Emits;
 use super::object::{Object, contents};
 use super::path::Path;
 use super::source::Source;
-use super::table::{Emits, PREFIX};
+use super::table::PREFIX;
 use super::value::{Interfaces, Props, clean, object_path};
 use crate::inventory::{Change, Server, Snapshot, What};
 

@@ -12,6 +12,7 @@ mod failure;
 mod objects;
 mod output;
 mod secret;
+mod value;
 mod view;
 mod wait;
 mod words;

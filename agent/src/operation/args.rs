@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::words;
+use super::usage;
 use crate::command::{Command, Param, ParamType};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Server;
@@ -32,8 +32,8 @@ impl Args {
     ) -> Result<Args> {
         let find = |name: &str| command.params.iter().find(|param| param.name == name);
         if let Some(unknown) = given.keys().find(|name| find(name).is_none()) {
-            let text = format!("{} has no parameter {:?}", command.name, words::shown(unknown));
-            return Err(words::wrong(command, text));
+            let text = format!("{} has no parameter {:?}", command.name, usage::shown(unknown));
+            return Err(usage::wrong(command, text));
         }
         let mut args = Map::new();
         for param in command.params {
@@ -52,7 +52,7 @@ impl Args {
                 }
                 _ if param.optional => {}
                 _ => {
-                    return Err(words::wrong(command, format!("{} needs {}", command.name, param.name))
+                    return Err(usage::wrong(command, format!("{} needs {}", command.name, param.name))
                         .with_key(param.name));
                 }
             }
@@ -108,7 +108,7 @@ fn check(param: &Param, value: &Value, server: Option<&Server>) -> Result<Value>
             other => match text(other, NAME_MAX)?.to_ascii_lowercase().as_str() {
                 "true" | "yes" | "on" | "1" => Ok(Value::Bool(true)),
                 "false" | "no" | "off" | "0" => Ok(Value::Bool(false)),
-                other => Err(Error::invalid(format!("{:?} is neither true nor false", words::shown(other)))),
+                other => Err(Error::invalid(format!("{:?} is neither true nor false", usage::shown(other)))),
             },
         },
         ParamType::TextList => list(value, |item| text(item, NAME_MAX).map(Value::from)),
@@ -162,7 +162,7 @@ pub fn check_text(text: &str, max: usize) -> Result<()> {
         return Err(Error::invalid(format!("is {} bytes long; at most {max} are taken", text.len())));
     }
     if text.chars().any(char::is_control) {
-        return Err(Error::invalid(format!("{:?} holds control characters", words::shown(text))));
+        return Err(Error::invalid(format!("{:?} holds control characters", usage::shown(text))));
     }
     Ok(())
 }
@@ -184,7 +184,7 @@ pub fn size(value: &Value) -> Result<i64> {
             }
         },
         Value::String(text) => {
-            let shown = words::shown(text.trim());
+            let shown = usage::shown(text.trim());
             match parse_size::parse_size(text.trim()) {
                 Ok(size) => i64::try_from(size).map_err(|_| too_big(&shown)),
                 Err(parse_size::Error::PosOverflow) => Err(too_big(&shown)),

@@ -9,7 +9,10 @@ pub mod call;
 pub mod context;
 pub mod locks;
 pub mod merge;
+mod split;
+pub mod usage;
 pub mod words;
 
 pub use args::Args;
-pub use words::{file_control, parse_words, usage};
+pub use usage::{file_usage, usage};
+pub use words::{file_control, parse_words};

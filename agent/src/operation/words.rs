@@ -2,86 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use crate::command::{Command, FILE_CONTROL, Object, Param, ParamType, command};
+use super::split::{pair, split};
+use super::usage::{file_ops, shown, takes_record, wrong};
+use crate::command::{Command, FILE_CONTROL, Param, ParamType};
 use crate::error::{Error, Result};
 
 /// The most bytes of one request.
 pub const REQUEST_MAX: usize = 64 * 1024;
-
-/// How a control file is used: a line each for the forms it takes, then what it does.
-pub fn usage(command: &Command) -> String {
-    let mut text = format!("{}\n", command.doc);
-    for form in forms(command) {
-        text.push_str("  ");
-        text.push_str(&form);
-        text.push('\n');
-    }
-    text
-}
-
-fn forms(command: &Command) -> Vec<String> {
-    let Some(first) = command.params.first() else { return vec!["any word".into()] };
-    let mut forms = Vec::new();
-    let bare = matches!(first.ty, ParamType::Record | ParamType::Records);
-    let others_optional = command.params.iter().skip(1).all(|param| param.optional);
-    if !bare && others_optional {
-        let many = matches!(first.ty, ParamType::TextList | ParamType::ElementIds);
-        let word = format!("<{}>{}", first.name, if many { " …" } else { "" });
-        forms.push(if first.optional { format!("{word}, or any blank line for none") } else { word });
-    }
-    if takes_record(command) {
-        forms.push("{…}, the wanted record as JSON, or its fields as key=value words".into());
-        return forms;
-    }
-    let words: Vec<_> = command
-        .params
-        .iter()
-        .map(|param| {
-            let word = format!("{}={}", param.name, example(param));
-            if param.optional { format!("[{word}]") } else { word }
-        })
-        .collect();
-    if !command.params.iter().any(|param| matches!(param.ty, ParamType::Record | ParamType::Records)) {
-        forms.push(words.join(" "));
-    }
-    let json: Vec<_> =
-        command.params.iter().map(|param| format!("\"{}\": {}", param.name, json_example(param))).collect();
-    forms.push(format!("{{{}}}", json.join(", ")));
-    forms
-}
-
-fn example(param: &Param) -> &'static str {
-    match param.ty {
-        ParamType::Size => "10GiB",
-        ParamType::Bool => "true|false",
-        ParamType::TextList | ParamType::ElementIds => "…,…",
-        _ => "…",
-    }
-}
-
-fn json_example(param: &Param) -> &'static str {
-    match param.ty {
-        ParamType::Size => "\"10GiB\"",
-        ParamType::Bool => "true",
-        ParamType::TextList | ParamType::ElementIds => "[\"…\"]",
-        ParamType::Record => "{…}",
-        ParamType::Records => "[{…}]",
-        _ => "\"…\"",
-    }
-}
-
-/// A refusal that says how the command is used.
-pub fn wrong(command: &Command, text: impl std::fmt::Display) -> Error {
-    Error::invalid(format!("{text}; {} takes: {}", command.name, forms(command).join(" | ")))
-}
-
-/// Text from outside, short enough for a message.
-pub fn shown(text: &str) -> String {
-    match text.char_indices().nth(64) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
 
 /// The parameters that a request to the control file of `command` gives; their values are checked
 /// when it is submitted.
@@ -184,38 +111,8 @@ pub fn file_control(bytes: &[u8]) -> Result<(&'static Command, Map<String, Value
     }
 }
 
-/// How the control file `file` is used.
-pub fn file_usage() -> String {
-    let mut text =
-        String::from("Work on a file: op=<op> with the parameters of each, as words or as a JSON object.\n");
-    for (op, command) in file_ops() {
-        let params: Vec<_> = command
-            .params
-            .iter()
-            .map(|param| {
-                let word = format!("{}={}", param.name, example(param));
-                if param.optional { format!("[{word}]") } else { word }
-            })
-            .collect();
-        text.push_str(&format!("  op={op} {}\n", params.join(" ")));
-    }
-    text
-}
-
-fn file_ops() -> impl Iterator<Item = (&'static str, &'static Command)> {
-    crate::command::COMMANDS
-        .iter()
-        .filter(|row| row.object == Object::FileSystem)
-        .filter_map(|row| Some((row.name.strip_prefix("file-")?, command(Object::FileSystem, row.name)?)))
-}
-
 fn param<'a>(command: &'a Command, name: &str) -> Option<&'a Param> {
     command.params.iter().find(|param| param.name == name)
-}
-
-/// Whether all that a command takes is the wanted record.
-fn takes_record(command: &Command) -> bool {
-    matches!(command.params, [Param { ty: ParamType::Record, .. }])
 }
 
 fn request(bytes: &[u8]) -> Result<&str, String> {
@@ -229,10 +126,6 @@ fn request(bytes: &[u8]) -> Result<&str, String> {
 
 fn object(text: &str) -> Result<Map<String, Value>, String> {
     serde_json::from_str(text).map_err(|error| format!("the JSON cannot be read ({error})"))
-}
-
-fn is_key(key: &str) -> bool {
-    !key.is_empty() && key.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
 fn put(map: &mut Map<String, Value>, key: &str, value: Value) -> Result<(), String> {
@@ -286,52 +179,14 @@ fn place(
     }
 }
 
-/// One word; `quoted` where it begins with a quote, and so is a value whatever it looks like.
-struct Word {
-    text: String,
-    quoted: bool,
-}
-
-/// The key and the value of a word that has both.
-fn pair(word: &Word) -> Option<(&str, &str)> {
-    if word.quoted { None } else { word.text.split_once('=').filter(|(key, _)| is_key(key)) }
-}
-
-/// Splits as a shell does: blanks, `'…'`, `"…"` with backslashes, and backslashes.
-fn split(text: &str) -> Result<Vec<Word>, String> {
-    let mut words = Vec::new();
-    let mut letters = text.chars().peekable();
-    loop {
-        while letters.next_if(|letter| letter.is_whitespace()).is_some() {}
-        let Some(first) = letters.peek() else { return Ok(words) };
-        let mut word = Word { text: String::new(), quoted: matches!(first, '\'' | '"') };
-        while let Some(letter) = letters.next_if(|letter| !letter.is_whitespace()) {
-            match letter {
-                '\'' | '"' => loop {
-                    match letters.next() {
-                        None => return Err(format!("the quote {letter} is not closed")),
-                        Some(end) if end == letter => break,
-                        Some('\\') if letter == '"' => word.text.extend(letters.next()),
-                        Some(other) => word.text.push(other),
-                    }
-                },
-                '\\' => match letters.next() {
-                    Some(next) => word.text.push(next),
-                    None => return Err("a backslash ends the request".into()),
-                },
-                other => word.text.push(other),
-            }
-        }
-        words.push(word);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::command::{Object, command};
+    use crate::operation::file_usage;
 
     fn parse(object: Object, name: &str, text: &str) -> Result<Value> {
         parse_words(command(object, name).expect("a command"), text.as_bytes()).map(Value::Object)

@@ -60,7 +60,7 @@ pub trait FieldType: Sized {
 }
 
 /// The text of a JSON value that the wire may have wrapped as bytes.
-fn text(value: &Value) -> Option<std::borrow::Cow<'_, str>> {
+pub(super) fn text(value: &Value) -> Option<std::borrow::Cow<'_, str>> {
     match value {
         Value::String(text) => Some(text.as_str().into()),
         Value::Object(map) => {
@@ -72,7 +72,8 @@ fn text(value: &Value) -> Option<std::borrow::Cow<'_, str>> {
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
+/// What a JSON value is, for a refusal.
+pub(super) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(_) => "a truth value",
@@ -236,52 +237,6 @@ impl<T: super::Dict> FieldType for Vec<T> {
     }
 }
 
-/// Text that no view but the plug-in's ever holds, and that is wiped when it is dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes the text over.
-    pub fn new(text: String) -> Secret {
-        Secret(text)
-    }
-
-    /// The text itself, for the plug-in and the sealed store only.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.0);
-    }
-}
-
-impl FieldType for Secret {
-    const TYPE: Type = Type::Secret;
-
-    fn parse(value: &Value) -> Result<Option<Secret>, String> {
-        match value {
-            Value::Null => Ok(None),
-            other => match text(other) {
-                Some(text) => Ok(Some(Secret(text.into_owned()))),
-                None => Err(format!("expected text, got {}", kind_of(other))),
-            },
-        }
-    }
-
-    fn print(&self, _: View) -> Value {
-        Value::from(self.expose())
-    }
-}
-
 /// A value that only the plug-in understands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opaque(pub Value);
@@ -322,141 +277,5 @@ impl FieldType for Devices {
             Devices::One(device) => device.print(view),
             Devices::Many(devices) => devices.print(view),
         }
-    }
-}
-
-macro_rules! enumeration {
-    ($(#[doc = $doc:literal])* $name:ident = $python:literal, $ty:ident { $($(#[doc = $vdoc:literal])* $variant:ident = $text:literal,)* }) => {
-        $(#[doc = $doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[doc = $vdoc])* $variant,)* }
-
-        impl $name {
-            /// The enumeration's name in the plug-in API.
-            pub const PYTHON: &str = $python;
-            /// Every member in the order of the specification's table, which is its number.
-            pub const ALL: &[($name, &str)] = &[$(($name::$variant, $text),)*];
-
-            /// The member's name in the specification.
-            pub fn name(self) -> &'static str {
-                Self::ALL[self as usize].1
-            }
-
-            /// The member of that name, in any case.
-            pub fn from_name(name: &str) -> Option<$name> {
-                Self::ALL.iter().find(|(_, text)| text.eq_ignore_ascii_case(name)).map(|row| row.0)
-            }
-
-            /// The member of that number.
-            pub fn from_number(number: i64) -> Option<$name> {
-                Self::ALL.get(usize::try_from(number).ok()?).map(|row| row.0)
-            }
-        }
-
-        impl FieldType for $name {
-            const TYPE: Type = Type::$ty;
-
-            fn parse(value: &Value) -> Result<Option<$name>, String> {
-                if let Some(number) = value.as_i64() {
-                    return $name::from_number(number)
-                        .map(Some)
-                        .ok_or_else(|| format!("{number} is no number of {}", $python));
-                }
-                let text = match text(value) {
-                    None if value.is_null() => return Ok(None),
-                    None => return Err(format!("expected a member of {}, got {}", $python, kind_of(value))),
-                    Some(text) => text,
-                };
-                let word = text.trim();
-                if word.is_empty() {
-                    return Ok(None);
-                }
-                word.parse().ok().and_then($name::from_number)
-                    .or_else(|| $name::from_name(word))
-                    .map(Some)
-                    .ok_or_else(|| format!("{word:?} is no member of {}", $python))
-            }
-
-            fn print(&self, view: View) -> Value {
-                match view {
-                    View::Public => Value::from(self.name()),
-                    View::Wire => Value::from(*self as u8),
-                }
-            }
-        }
-    };
-}
-
-enumeration! {
-    /// What state a storage element is in (specification, "SE_STATES enumeration").
-    SeState = "SE_STATES", SeState {
-        /// An error condition.
-        Unknown = "UNKNOWN",
-        /// Not accessible for I/O.
-        Offline = "OFFLINE",
-        /// Still being created.
-        BusyCreate = "BUSY_CREATE",
-        /// The destination of a clone in progress.
-        BusyClone = "BUSY_CLONE",
-        /// Being split from its parent.
-        BusyCopy = "BUSY_COPY",
-        /// Locked by its children.
-        BusyChildren = "BUSY_CHILDREN",
-        /// Cannot be used.
-        Error = "ERROR",
-        /// The normal state.
-        Online = "ONLINE",
-    }
-}
-
-enumeration! {
-    /// What state a file system is in (specification, "FS_STATES enumeration").
-    FsState = "FS_STATES", FsState {
-        /// An error condition.
-        Unknown = "UNKNOWN",
-        /// Available, not mounted.
-        Unmounted = "UNMOUNTED",
-        /// The normal state.
-        Mounted = "MOUNTED",
-        /// Mounted read-only.
-        MountedReadonly = "MOUNTED_READONLY",
-        /// Cannot be used.
-        Error = "ERROR",
-    }
-}
-
-enumeration! {
-    /// What a plug-in or storage server can do (specification, "ABILITY_TYPES enumeration").
-    Ability = "ABILITY_TYPES", String {
-        /// Not at all.
-        Unsupported = "UNSUPPORTED",
-        /// Only while the element is offline.
-        Offline = "OFFLINE",
-        /// Also while the element is in use.
-        Online = "ONLINE",
-        /// It does not have the feature.
-        No = "NO",
-        /// It has the feature.
-        Yes = "YES",
-        /// A placeholder that no plug-in may use.
-        Invalid = "INVALID",
-    }
-}
-
-enumeration! {
-    /// What a file system is made on (specification, "BACKING_DEVICE_TYPES enumeration").
-    BackingDeviceType = "BACKING_DEVICE_TYPES", String {
-        /// The plug-in cannot create file systems.
-        Unsupported = "UNSUPPORTED",
-        /// One block device.
-        DeviceSingle = "DEVICE_SINGLE",
-        /// Any number of block devices.
-        DeviceMulti = "DEVICE_MULTI",
-        /// One backing device of `getFileSystemBackingDevices`.
-        PluginSingle = "PLUGIN_SINGLE",
-        /// Any number of backing devices of `getFileSystemBackingDevices`.
-        PluginMulti = "PLUGIN_MULTI",
-        /// A placeholder that no plug-in may use.
-        Invalid = "INVALID",
     }
 }

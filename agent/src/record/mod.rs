@@ -4,7 +4,9 @@
 //! parsing, printing, merging, D-Bus properties, tree attributes and the documentation read it from
 //! there. Keys that no table knows are kept and passed on.
 
+mod enumeration;
 mod field;
+mod secret;
 mod table;
 
 use std::collections::BTreeMap;
@@ -12,9 +14,9 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-pub use field::{
-    Ability, BackingDeviceType, Devices, FieldType, FsState, Opaque, SeState, Secret, Type, View,
-};
+pub use enumeration::{Ability, BackingDeviceType, FsState, SeState};
+pub use field::{Devices, FieldType, Opaque, Type, View};
+pub use secret::Secret;
 pub use table::{
     ALL, AccessDescriptor, AccessGroup, BackingDevice, File, FileSystem, Mount, QosValue, StorageElement,
     StorageServer, VolumeGroup,

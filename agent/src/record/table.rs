@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::field::{Devices, FieldType, FsState, Opaque, SeState, Secret, View};
-use super::{Dict, Field, Update, Visibility};
+use super::{Devices, Dict, Field, FieldType, FsState, Opaque, SeState, Secret, Update, View, Visibility};
 
 macro_rules! dicts {
     ($(

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::command::{Command, FILE_CONTROL, Object, command};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::{Caller, Operation, State, Target};
-use crate::operation::words;
+use crate::operation;
 use crate::service::{Agent, Request};
 
 /// How long a write waits for the tree to show what it did.
@@ -113,10 +113,10 @@ fn target(place: &Place) -> Result<Target> {
 fn request(write: fsview::Request) -> Result<Request> {
     let target = target(&write.target)?;
     let (command, args) = if write.verb.as_str() == FILE_CONTROL {
-        words::file_control(&write.payload)?
+        operation::file_control(&write.payload)?
     } else {
         let command = row(&write.target, write.verb)?;
-        (command, words::parse_words(command, &write.payload)?)
+        (command, operation::parse_words(command, &write.payload)?)
     };
     let pid = (write.caller.pid != 0).then_some(write.caller.pid);
     Ok(Request { target, command, args, caller: Caller { uid: write.caller.uid, pid, door: "tree" } })
@@ -130,7 +130,7 @@ fn row(place: &Place, verb: Verb) -> Result<&'static Command> {
 /// What reading a control file says about its use.
 pub fn usage(place: &Place, verb: Verb) -> String {
     if verb.as_str() == FILE_CONTROL {
-        return words::file_usage();
+        return operation::file_usage();
     }
-    row(place, verb).map(words::usage).unwrap_or_default()
+    row(place, verb).map(operation::usage).unwrap_or_default()
 }
