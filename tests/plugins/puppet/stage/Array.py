@@ -2,17 +2,12 @@
 
 import uuid
 
-from OSCPlugin import ABILITY_TYPES, SE_STATES, IStorageArrayPlugin
+from OSCPlugin import SE_STATES, IStorageArrayPlugin
 
+from .Common import ABILITIES, Common
 from .Strings import play
 
 NAMESPACE = uuid.UUID("2a0e5bd0-0c39-4f70-93c2-6a1d9e0b7c55")
-ABILITIES = dict(
-    snapshot=ABILITY_TYPES.ONLINE, clone=ABILITY_TYPES.ONLINE, snapclone=ABILITY_TYPES.ONLINE,
-    splitclone=ABILITY_TYPES.ONLINE, resize=ABILITY_TYPES.ONLINE, snap_is_sync=ABILITY_TYPES.YES,
-    clone_is_sync=ABILITY_TYPES.YES, snapclone_is_sync=ABILITY_TYPES.YES, splitclone_is_sync=ABILITY_TYPES.YES,
-    resize_is_sync=ABILITY_TYPES.YES, custom_snap_name=ABILITY_TYPES.YES, custom_clone_name=ABILITY_TYPES.YES,
-    require_storage_name=ABILITY_TYPES.NO, access_control=ABILITY_TYPES.YES)
 
 
 def element(ss_record, name, **more):
@@ -32,95 +27,15 @@ def elements(ss_record):
     return [element(ss_record, name, se_type=kind) for name, kind in kinds]
 
 
-def groups():
-    return [{"grp_name": "hosts", "grp_entries": ["iqn.2010-01.org:a"], "grp_modes": ["rw"]}]
-
-
-class Array(IStorageArrayPlugin):
-    plugin_name = "Puppet"
-    plugin_desc = "For tests"
-    vendor_name = "puppet"
-    plugin_version = "1.0.0"
+class Array(Common, IStorageArrayPlugin):
     plugin_type = "isa"
-    generic_plugin = False
-    required_api_vers = ["1", "2", "7"]
-    ss_extra_info_help = "a directory"
     storage_types = [IStorageArrayPlugin.SANStorage, IStorageArrayPlugin.iSCSIStorage]
     sa_api_version = ["1", "2", "7"]
     se_extra_info_help = ""
-    abilities = ABILITIES
-
-    @staticmethod
-    def validate(ss_record):
-        return play(locals(), ss_record)
 
     @staticmethod
     def getCapabilities(ss_record):
         return play(locals(), ABILITIES)
-
-    @staticmethod
-    def getStorageNames(ss_record):
-        return play(locals(), ["left", "right"])
-
-    @staticmethod
-    def getAccessGroups(ss_record, record=None):
-        return play(locals(), groups())
-
-    @staticmethod
-    def createAccessGroups(ss_record, access_grps):
-        return play(locals(), groups())
-
-    @staticmethod
-    def renameAccessGroup(ss_record, access_grp_name, new_access_grp_name):
-        return play(locals(), groups())
-
-    @staticmethod
-    def removeAccessGroups(ss_record, access_grps):
-        return play(locals(), groups())
-
-    @staticmethod
-    def addToAccessGroup(ss_record, access_grp_name, grp_entries):
-        return play(locals(), groups())
-
-    @staticmethod
-    def removeFromAccessGroup(ss_record, access_grp_name, grp_entries):
-        return play(locals(), groups())
-
-    @staticmethod
-    def getStatus(ss_record, record=None):
-        return play(locals(), ss_record if record is None else record)
-
-    @staticmethod
-    def getQoSList(ss_record):
-        return play(locals(), [{"priority": 0, "value": "gold", "description": "Fast"}])
-
-    @staticmethod
-    def setQoS(ss_record, record, qos):
-        return play(locals(), record)
-
-    @staticmethod
-    def start(ss_record):
-        return play(locals(), ss_record)
-
-    @staticmethod
-    def stop(ss_record):
-        return play(locals(), ss_record)
-
-    @staticmethod
-    def refresh(ss_record):
-        return play(locals())
-
-    @staticmethod
-    def getAsyncProgress(ss_record, record):
-        return play(locals(), record)
-
-    @staticmethod
-    def startPresent(ss_record, record, access_grp_names):
-        return play(locals(), record)
-
-    @staticmethod
-    def stopPresent(ss_record, record, access_grp_names):
-        return play(locals(), record)
 
     @staticmethod
     def getInfo(ss_record, se_record=None):

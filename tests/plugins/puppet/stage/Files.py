@@ -4,7 +4,7 @@ import uuid
 
 from OSCPlugin import ABILITY_TYPES, BACKING_DEVICE_TYPES, FS_STATES, IFileSystemPlugin
 
-from .Array import groups
+from .Common import Common
 from .Strings import play
 
 NAMESPACE = uuid.UUID("7c1c2f3a-5d2e-4b71-8c5f-0f6f1a7d9e21")
@@ -12,12 +12,7 @@ DEVICES = [
     {"name": name, "total_sz": 4096, "free_sz": 4096, "value": "pool/" + name, "description": "A pool"}
     for name in ("fast", "slow")]
 ABILITIES = dict(
-    snapshot=ABILITY_TYPES.ONLINE, clone=ABILITY_TYPES.ONLINE, snapclone=ABILITY_TYPES.ONLINE,
-    splitclone=ABILITY_TYPES.ONLINE, resize=ABILITY_TYPES.ONLINE, snap_is_sync=ABILITY_TYPES.YES,
-    clone_is_sync=ABILITY_TYPES.YES, snapclone_is_sync=ABILITY_TYPES.YES, splitclone_is_sync=ABILITY_TYPES.YES,
-    resize_is_sync=ABILITY_TYPES.YES, custom_snap_name=ABILITY_TYPES.YES, custom_clone_name=ABILITY_TYPES.YES,
-    require_storage_name=ABILITY_TYPES.NO, access_control=ABILITY_TYPES.YES, splitclone_while_open=ABILITY_TYPES.YES,
-    backing_device_type=BACKING_DEVICE_TYPES.PLUGIN_SINGLE)
+    Common.abilities, splitclone_while_open=ABILITY_TYPES.YES, backing_device_type=BACKING_DEVICE_TYPES.PLUGIN_SINGLE)
 
 
 def file_system(ss_record, name, **more):
@@ -46,15 +41,8 @@ def file(fs_record, path, **more):
     return dict({"fr_type": "File", "file_path": path, "file_sz": 4096, "fs_uuid": fs_record["uuid"]}, **more)
 
 
-class Files(IFileSystemPlugin):
-    plugin_name = "Puppet"
-    plugin_desc = "For tests"
-    vendor_name = "puppet"
-    plugin_version = "1.0.0"
+class Files(Common, IFileSystemPlugin):
     plugin_type = "ifs"
-    generic_plugin = False
-    required_api_vers = ["1", "2", "7"]
-    ss_extra_info_help = "a directory"
     filesys_type = IFileSystemPlugin.NetworkFileSystem
     filesys_name = "puppetfs"
     fs_api_version = ["1", "2", "7"]
@@ -64,76 +52,8 @@ class Files(IFileSystemPlugin):
     abilities = ABILITIES
 
     @staticmethod
-    def validate(ss_record):
-        return play(locals(), ss_record)
-
-    @staticmethod
     def getCapabilities(ss_record):
         return play(locals(), ABILITIES)
-
-    @staticmethod
-    def getStorageNames(ss_record):
-        return play(locals(), ["left", "right"])
-
-    @staticmethod
-    def getAccessGroups(ss_record, record=None):
-        return play(locals(), groups())
-
-    @staticmethod
-    def createAccessGroups(ss_record, access_grps):
-        return play(locals(), groups())
-
-    @staticmethod
-    def renameAccessGroup(ss_record, access_grp_name, new_access_grp_name):
-        return play(locals(), groups())
-
-    @staticmethod
-    def removeAccessGroups(ss_record, access_grps):
-        return play(locals(), groups())
-
-    @staticmethod
-    def addToAccessGroup(ss_record, access_grp_name, grp_entries):
-        return play(locals(), groups())
-
-    @staticmethod
-    def removeFromAccessGroup(ss_record, access_grp_name, grp_entries):
-        return play(locals(), groups())
-
-    @staticmethod
-    def getStatus(ss_record, record=None):
-        return play(locals(), ss_record if record is None else record)
-
-    @staticmethod
-    def getQoSList(ss_record):
-        return play(locals(), [{"priority": 0, "value": "gold", "description": "Fast"}])
-
-    @staticmethod
-    def setQoS(ss_record, record, qos):
-        return play(locals(), record)
-
-    @staticmethod
-    def start(ss_record):
-        return play(locals(), ss_record)
-
-    @staticmethod
-    def stop(ss_record):
-        return play(locals(), ss_record)
-
-    @staticmethod
-    def refresh(ss_record):
-        return play(locals())
-
-    @staticmethod
-    def getAsyncProgress(ss_record, record):
-        return play(locals(), record)
-
-    @staticmethod
-    def startPresent(ss_record, record, access_grp_names):
-        return play(locals(), record)
-
-    @staticmethod
-    def stopPresent(ss_record, record, access_grp_names):
-        return play(locals(), record)
 
     @staticmethod
     def getStorageServerInfo(ss_record):

@@ -26,7 +26,7 @@ fn version(agent: &Agent) -> String {
 /// Gives every class of the module that version, and its Strings a word to note.
 fn rewrite(module: &Path, version: &str) {
     let line = format!(
-        "sed -i 's/plugin_version = \"[^\"]*\"/plugin_version = \"{version}\"/' {0}/Array.py {0}/Files.py && \
+        "sed -i 's/plugin_version = \"[^\"]*\"/plugin_version = \"{version}\"/' {0}/Common.py && \
          sed -i 's/^WORD = .*//; $ a WORD = \"{version}\"' {0}/Strings.py",
         module.display()
     );
@@ -65,7 +65,7 @@ pub fn replaced(python: Python) {
     let (fresh, from) =
         (agent.plugins().join("puppet/second"), tests::project().join("tests/plugins/puppet/stage"));
     std::fs::create_dir(&fresh).unwrap();
-    for file in ["__init__.py", "Array.py", "Strings.py", "Files.py"] {
+    for file in ["__init__.py", "Array.py", "Common.py", "Strings.py", "Files.py"] {
         let text = std::fs::read_to_string(from.join(file)).unwrap().replace("puppet.stage", "puppet.second");
         let (one, two) = text.split_at(text.len() / 2);
         std::fs::write(fresh.join(file), one).unwrap();
