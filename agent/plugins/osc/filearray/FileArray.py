@@ -12,6 +12,7 @@ from OSCPlugin import (
     SnapRestoreNotSafeEx, StorageElementBusyEx)
 
 from . import access, blocks, copies, elements, layout, loopdev, steps
+from .checks import checked_name, checked_size
 from .elements import CLONE, LUN, SNAP, SNAP_CLONE, failing
 
 
@@ -168,7 +169,7 @@ class FileArray(IStorageArrayPlugin):
         path = elements.array_of(ss_record)
         if (se_record.get("se_type") or LUN) != LUN:
             raise InvalidValueEx("only elements of type %s are created; snapshots and clones have methods of their own" % LUN)
-        size = elements.checked_size(se_record.get("size"))
+        size = checked_size(se_record.get("size"), block=layout.BLOCK)
         qos = steps.checked_qos(se_record.get("qos") or elements.DEFAULT_QOS)
         name = se_record.get("name")
         with failing(OperationFailedEx, "creating %s of %d bytes" % (name or "an element", size)):
@@ -177,7 +178,7 @@ class FileArray(IStorageArrayPlugin):
             data, new_ids = os.path.join(path, staged.data), []
             try:
                 with layout.changing(path) as db:
-                    name = elements.checked_name(name or "lun-" + staged.data[-12:-4])
+                    name = checked_name(name or "lun-" + staged.data[-12:-4])
                     elements.free_name(db, name)
                     elements.reserve(db, group, size, OperationFailedEx)
                     present_to = access.known(db, se_record.get("access_grp_names"))
@@ -220,7 +221,7 @@ class FileArray(IStorageArrayPlugin):
     @staticmethod
     def resize(ss_record, se_record, new_size):
         path = elements.array_of(ss_record)
-        size = elements.checked_size(new_size, "new_size")
+        size = checked_size(new_size, "new_size", block=layout.BLOCK)
         with failing(OperationFailedEx, "resizing an element of %s to %d bytes" % (path, size)):
             with layout.reading(path) as db:
                 row = elements.find(db, se_record)

@@ -7,6 +7,7 @@ from OSCPlugin import (
     InvalidValueEx, MissingKeyEx, OperationFailedEx, OperationPreReqNotMetEx, StorageElementBusyEx)
 
 from . import blocks, elements, layout, loopdev
+from .checks import checked_name
 from .elements import SNAP
 
 
@@ -36,7 +37,7 @@ def create(db, wanted):
     for group in wanted or []:
         if not isinstance(group, dict) or not group.get("grp_name"):
             raise MissingKeyEx("an access group needs a name", "grp_name")
-        name = elements.checked_name(group["grp_name"], "an access group")
+        name = checked_name(group["grp_name"], "an access group")
         if _get(db, name) is not None:
             raise InvalidValueEx("the array has an access group %s already" % name)
         db.execute("INSERT INTO access_grp VALUES(?,?,?)", (
@@ -44,7 +45,7 @@ def create(db, wanted):
 
 
 def rename(db, old, new):
-    old, new = layout.native(old), elements.checked_name(new, "an access group")
+    old, new = layout.native(old), checked_name(new, "an access group")
     _need(db, old)
     if old == new:
         return

@@ -10,6 +10,7 @@ import uuid
 from OSCPlugin import InvalidValueEx, OperationFailedEx, StorageElementBusyEx
 
 from . import blocks, elements, layout, loopdev
+from .checks import checked_name
 from .elements import CLONE, LUN, SNAP, SNAP_CLONE
 
 MAX_CHILDREN = 4096
@@ -39,7 +40,7 @@ def take(path, ss, records, names, kind, failed):
     """Copies of the elements under those names, all at one point in time, all or none. Returns their rows."""
     if len(records) != len(names) or not records:
         raise InvalidValueEx("%d names were given for %d elements" % (len(names), len(records)))
-    names = [elements.checked_name(name, "a snapshot" if kind == SNAP else "a clone") for name in names]
+    names = [checked_name(name, "a snapshot" if kind == SNAP else "a clone") for name in names]
     with _Exits() as stack:
         with layout.reading(path) as db:
             rows = [elements.find(db, record) for record in records]

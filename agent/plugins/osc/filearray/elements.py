@@ -16,7 +16,6 @@ from OSCPlugin import (
 from . import layout, loopdev
 
 VENDOR, PRODUCT = "OSC", "FILEARRAY"
-NAME_BYTES = 64
 LOCK_SECONDS = 10
 QOS = (
     {"priority": 0, "value": "gold", "description": "Label for the most important elements; I/O is not throttled"},
@@ -156,43 +155,10 @@ def children(db, row):
     return db.execute("SELECT * FROM element WHERE parent=? ORDER BY rowid", (row["id"],)).fetchall()
 
 
-def checked_name(name, what="a storage element"):
-    """The name as it will be kept. Raises InvalidValueEx saying what is wrong with it."""
-    name = layout.native(name or "")
-    try:
-        text = name.decode("utf-8") if isinstance(name, bytes) else name
-        length = len(text.encode("utf-8"))
-    except UnicodeError:
-        raise InvalidValueEx("the name of %s is not valid UTF-8" % what)
-    if not text:
-        raise InvalidValueEx("the name of %s is empty: give one of 1 to %d bytes" % (what, NAME_BYTES))
-    if length > NAME_BYTES:
-        raise InvalidValueEx("the name of %s is %d bytes long: at most %d are allowed" % (what, length, NAME_BYTES))
-    if text[0] == "." or text != text.strip() or any(c == "/" or ord(c) < 32 or ord(c) == 127 for c in text):
-        raise InvalidValueEx("%r cannot name %s: no '/', no control characters, no leading '.', no spaces around it"
-                             % (name, what))
-    return name
-
-
 def free_name(db, name):
     """Raises InvalidValueEx where an element of that name exists, one that is being made included."""
     if db.execute("SELECT 1 FROM element WHERE name=?", (name,)).fetchone():
         raise InvalidValueEx("the array has a storage element named %s already: choose another name" % name)
-
-
-def checked_size(value, key="size"):
-    """A positive size in bytes, rounded up to whole 4 KiB blocks. Raises MissingKeyEx, ValueFormatEx, InvalidValueEx."""
-    if value is None or value == "":
-        raise MissingKeyEx("a size in bytes is needed", key)
-    try:
-        size = int(value)
-    except (TypeError, ValueError):
-        raise ValueFormatEx("%r is not a size in bytes" % (value,), key)
-    if isinstance(value, float) and value != size:
-        raise ValueFormatEx("%r is not a whole number of bytes" % (value,), key)
-    if size <= 0 or size > 1 << 62:
-        raise InvalidValueEx("%d bytes: a size has to be positive and below 4 EiB" % size)
-    return -(-size // layout.BLOCK) * layout.BLOCK
 
 
 def reserve(db, vol_group, more, failed):

@@ -5,10 +5,11 @@ outside the array: what it holds is in LVM's tags, and who may use it is what LI
 """
 
 from OSCPlugin import (
-    ABILITY_TYPES, CloneFailedEx, CreateSnapFailedEx, IPlugin, IPluginException, InvalidStorageArrayEx, InvalidValueEx,
-    IStorageArrayPlugin, ListFailedEx, ListSnapFailedEx, OperationFailedEx, RefreshFailedEx, StorageElementBusyEx)
+    ABILITY_TYPES, CloneFailedEx, CreateSnapFailedEx, IPluginException, InvalidStorageArrayEx, InvalidValueEx,
+    IStorageArrayPlugin, ListFailedEx, OperationFailedEx, RefreshFailedEx, StorageElementBusyEx)
+from osc.filearray.checks import checked_name, checked_size
 
-from . import access, copies, elements, here, lvm, target
+from . import access, copies, elements, here, lvm, steps, target
 from .elements import CLONE, LUN, SNAP, SNAP_CLONE, changing, reading, record_of
 from .shell import Place, native
 
@@ -59,14 +60,14 @@ class LIOArray(IStorageArrayPlugin):
             if known and native(known) != array.state.home.vg_uuid:
                 raise InvalidStorageArrayEx("%s on %s is volume group %s, and not %s, which was registered" % (
                     array.state.home.vg, place.host, array.state.home.vg_uuid, known))
-            return server_record(array)
+            return steps.server_record(array)
 
     @staticmethod
     def getInfo(ss_record, se_record=None):
         with reading(ss_record, "reading the array") as array:
             if se_record is not None:
                 return record_of(array, elements.find(array.state, se_record), se_record)
-            return server_record(array)
+            return steps.server_record(array)
 
     @staticmethod
     def discover(ss_record):
@@ -85,7 +86,7 @@ class LIOArray(IStorageArrayPlugin):
     def start(ss_record):
         with changing(ss_record, "starting the array") as array:
             access.follow(array, whole=True)
-            record = server_record(array)
+            record = steps.server_record(array)
             invited = here.is_here(elements.initiators(array.state, sorted(array.state.groups)))
         # A host that is in no access group has nothing here, and would be turned away.
         return IStorageArrayPlugin.start(record) if invited else record
@@ -114,17 +115,18 @@ class LIOArray(IStorageArrayPlugin):
     def create(ss_record, se_record):
         if (se_record.get("se_type") or LUN) != LUN:
             raise InvalidValueEx("only elements of type %s are created; snapshots and clones have methods of their own" % LUN)
-        size = elements.checked_size(se_record.get("size"))
+        size = checked_size(se_record.get("size"))
         if se_record.get("qos"):
             raise InvalidValueEx("the array has no qualities of service")
         facts = elements.new_ids()
-        name = elements.checked_name(se_record.get("name") or "lun-" + facts["id"][-8:])
+        name = checked_name(se_record.get("name") or "lun-" + facts["id"][-8:])
         with changing(ss_record, "creating %s of %d bytes" % (name, size)) as array:
             pool = elements.pool_for(array.state, se_record)
             elements.free_name(array.state, name)
             present_to = access.known(array.state, se_record.get("access_grp_names") or [])
             size = lvm.rounded(pool, size)
             lvm.reserve(array.place, pool, size, OperationFailedEx)
+            place = None
             facts.update(name=name, type=LUN, used=0, info=native(se_record.get("extra_info") or ""))
             array.do("lvcreate -qq -y -an -ky -V %db --thinpool %s -n %s %s %s" % (
                 size, pool.lv, elements.volume_name(facts["id"]), lvm.tag_words(lvm.fact_tags(facts)), pool.vg))
@@ -136,7 +138,9 @@ class LIOArray(IStorageArrayPlugin):
                     array.do("lvremove -y -qq %s" % volume.full)
                     raise
                 volume = elements.find(array.state, facts)
-            return record_of(array, volume, dict(se_record, id=volume.id))
+                place = steps.shown_here(array, volume)
+            answer = record_of(array, volume, dict(se_record, id=volume.id))
+        return dict(answer, path=here.attach(*place)) if place else answer
 
     @staticmethod
     def remove(ss_record, se_record):
@@ -156,7 +160,7 @@ class LIOArray(IStorageArrayPlugin):
 
     @staticmethod
     def resize(ss_record, se_record, new_size):
-        size = elements.checked_size(new_size, "new_size")
+        size = checked_size(new_size, "new_size")
         with changing(ss_record, "resizing an element to %d bytes" % size) as array:
             volume = elements.find(array.state, se_record)
             size = lvm.rounded(volume.pool, size)
@@ -170,7 +174,9 @@ class LIOArray(IStorageArrayPlugin):
             if size > volume.size:
                 lvm.reserve(array.place, volume.pool, size - volume.size, OperationFailedEx)
                 array.do("lvextend -qq -L %db %s" % (size, volume.full))
-            return record_of(array, elements.find(array.state, se_record), se_record)
+            answer = record_of(array, elements.find(array.state, se_record), se_record)
+        # This host's own devices take it on at once; of other hosts the array knows nothing.
+        return dict(answer, path=here.grow(answer["page83_id"])) if answer["path"] else answer
 
     @staticmethod
     def online(ss_record, se_record):
@@ -196,24 +202,11 @@ class LIOArray(IStorageArrayPlugin):
 
     @staticmethod
     def isSnapable(ss_record, se_record):
-        return LIOArray._copyable(ss_record, se_record, (SNAP,))
+        return steps.copyable(ss_record, se_record, (SNAP,))
 
     @staticmethod
     def isCloneable(ss_record, se_record):
-        return LIOArray._copyable(ss_record, se_record, (CLONE, SNAP_CLONE))
-
-    @staticmethod
-    def _copyable(ss_record, se_record, kinds):
-        with reading(ss_record, "reading the array") as array:
-            volume = elements.find(array.state, se_record)
-            for kind in kinds:
-                try:
-                    copies.check_source(array.state, volume, kind)
-                    lvm.reserve(array.place, volume.pool, volume.mapped if kind == SNAP else volume.size, OperationFailedEx)
-                    return True
-                except IPluginException:
-                    continue
-        return False
+        return steps.copyable(ss_record, se_record, (CLONE, SNAP_CLONE))
 
     @staticmethod
     def isRestorable(ss_record, se_record, snap_record):
@@ -226,54 +219,35 @@ class LIOArray(IStorageArrayPlugin):
 
     @staticmethod
     def createSnap(ss_record, se_record, snap_name):
-        return LIOArray._copied(ss_record, [se_record], [snap_name], SNAP, CreateSnapFailedEx)[0]
+        return steps.copied(ss_record, [se_record], [snap_name], SNAP, CreateSnapFailedEx)[0]
 
     @staticmethod
     def createMultiSnap(ss_record, se_records, snap_names):
-        return LIOArray._copied(ss_record, se_records, snap_names, SNAP, CreateSnapFailedEx)
+        return steps.copied(ss_record, se_records, snap_names, SNAP, CreateSnapFailedEx)
 
     @staticmethod
     def clone(ss_record, se_record, clone_name):
-        return LIOArray._copied(ss_record, [se_record], [clone_name], CLONE, CloneFailedEx)[0]
+        return steps.copied(ss_record, [se_record], [clone_name], CLONE, CloneFailedEx)[0]
 
     @staticmethod
     def cloneFromSnap(ss_record, snap_record, clone_name):
-        return LIOArray._copied(ss_record, [snap_record], [clone_name], SNAP_CLONE, CloneFailedEx)[0]
-
-    @staticmethod
-    def _copied(ss_record, records, names, kind, failed):
-        with changing(ss_record, "taking a %s" % ("snapshot" if kind == SNAP else "clone"), failed) as array:
-            return [record_of(array, one) for one in copies.take(array, records, names, kind, failed)]
+        return steps.copied(ss_record, [snap_record], [clone_name], SNAP_CLONE, CloneFailedEx)[0]
 
     @staticmethod
     def getCurrentSnaps(ss_record, se_record):
-        return LIOArray._children(ss_record, se_record, (SNAP,))
+        return steps.children(ss_record, se_record, (SNAP,))
 
     @staticmethod
     def getCurrentClones(ss_record, se_record):
-        return LIOArray._children(ss_record, se_record, (CLONE, SNAP_CLONE))
-
-    @staticmethod
-    def _children(ss_record, se_record, types):
-        with reading(ss_record, "listing snapshots and clones", ListSnapFailedEx) as array:
-            volume = elements.find(array.state, se_record)
-            return [record_of(array, one) for one in array.state.children(volume) if one.type in types]
+        return steps.children(ss_record, se_record, (CLONE, SNAP_CLONE))
 
     @staticmethod
     def getSnapLimits(ss_record, se_record):
-        return LIOArray._limits(ss_record, se_record, (SNAP,))
+        return steps.limits(ss_record, se_record, (SNAP,))
 
     @staticmethod
     def getCloneLimits(ss_record, se_record):
-        return LIOArray._limits(ss_record, se_record, (CLONE, SNAP_CLONE))
-
-    @staticmethod
-    def _limits(ss_record, se_record, types):
-        """Snapshots and clones of an element share one limit: `max` is how many of these there can be beside the others."""
-        with reading(ss_record, "counting snapshots and clones") as array:
-            kin = array.state.children(elements.find(array.state, se_record))
-        mine = len([one for one in kin if one.type in types])
-        return {"max": copies.MAX_CHILDREN - len(kin) + mine, "current": mine}
+        return steps.limits(ss_record, se_record, (CLONE, SNAP_CLONE))
 
     @staticmethod
     def snapRestore(ss_record, se_record, snap_record):
@@ -323,29 +297,23 @@ class LIOArray(IStorageArrayPlugin):
 
     @staticmethod
     def createAccessGroups(ss_record, access_grps):
-        return LIOArray._regroup(ss_record, access.create, access_grps)
+        return steps.regroup(ss_record, access.create, access_grps)
 
     @staticmethod
     def renameAccessGroup(ss_record, access_grp_name, new_access_grp_name):
-        return LIOArray._regroup(ss_record, access.rename, access_grp_name, new_access_grp_name)
+        return steps.regroup(ss_record, access.rename, access_grp_name, new_access_grp_name)
 
     @staticmethod
     def removeAccessGroups(ss_record, access_grps):
-        return LIOArray._regroup(ss_record, access.remove, access_grps)
+        return steps.regroup(ss_record, access.remove, access_grps)
 
     @staticmethod
     def addToAccessGroup(ss_record, access_grp_name, grp_entries):
-        return LIOArray._regroup(ss_record, access.add_entries, access_grp_name, grp_entries)
+        return steps.regroup(ss_record, access.add_entries, access_grp_name, grp_entries)
 
     @staticmethod
     def removeFromAccessGroup(ss_record, access_grp_name, grp_entries):
-        return LIOArray._regroup(ss_record, access.remove_entries, access_grp_name, grp_entries)
-
-    @staticmethod
-    def _regroup(ss_record, change, *arguments):
-        with changing(ss_record, "changing the access groups") as array:
-            change(array, *arguments)
-            return access.groups(array.state)
+        return steps.regroup(ss_record, access.remove_entries, access_grp_name, grp_entries)
 
     @staticmethod
     def startPresent(ss_record, record, access_grp_names):
@@ -354,12 +322,8 @@ class LIOArray(IStorageArrayPlugin):
         with changing(ss_record, "presenting an element") as array:
             access.start_present(array, elements.find(array.state, record), access_grp_names)
             volume = elements.find(array.state, record)
-            answer, lun, iqn = record_of(array, volume, record), array.lio.lun_of(volume), array.lio.iqn
-            invited = here.is_here(elements.initiators(array.state, volume.to))
-        # A group with this host in it becomes devices here if it uses the array already; "this host" always does.
-        if not access_grp_names or invited and here.logged_in():
-            answer["path"] = here.attach(iqn, lun, answer["page83_id"], answer["size"])
-        return answer
+            answer, place = record_of(array, volume, record), steps.shown_here(array, volume, always=not access_grp_names)
+        return dict(answer, path=here.attach(*place)) if place else answer
 
     @staticmethod
     def stopPresent(ss_record, record, access_grp_names):
@@ -374,28 +338,3 @@ class LIOArray(IStorageArrayPlugin):
         with changing(ss_record, "unpresenting an element") as array:
             access.stop_present(array, elements.find(array.state, record), access_grp_names)
             return record_of(array, elements.find(array.state, record), record)
-
-
-def server_record(array):
-    """The storage server's record brought up to date."""
-    state, place = array.state, array.place
-    factor = lvm.overcommit(place)
-    groups = []
-    for pool in state.pools:
-        groups.append({
-            "vol_name": pool.name, "vol_total_sz": pool.size, "vol_used_sz": pool.used, "vol_free_sz": lvm.free(pool, factor),
-            "vol_alloc_sz": lvm.promised(pool),
-            "vol_desc": "Thin pool %s%s" % (pool.name, ", overcommitted up to %g times" % factor if factor > 1 else "")})
-    total, used, free, alloc = [sum(group[key] for group in groups)
-                                for key in ("vol_total_sz", "vol_used_sz", "vol_free_sz", "vol_alloc_sz")]
-    ill = ["thin pool %s is %s" % (pool.name, pool.health) for pool in state.pools if pool.health]
-    ill += ["the metadata of thin pool %s is full by %.0f %%" % (pool.name, pool.metadata)
-            for pool in state.pools if pool.metadata > 80]
-    ill += ["thin pool %s has promised more than it has" % pool.name for pool in state.pools if lvm.promised(pool) > pool.size]
-    record = dict(array.ss)
-    record.update(
-        name=record.get("name") or place.host, storage_server_id=state.home.vg_uuid, storage_id=[array.lio.iqn],
-        storage_desc="LIO on %s, %s" % (place.host, ", ".join(pool.name for pool in state.pools)), total_sz=total,
-        used_sz=used, free_sz=free, alloc_sz=alloc, vol_groups=groups,
-        status="; ".join(ill) if ill else "OK" if array.lio.enabled else "OK, its target is not exported: start it")
-    return record

@@ -6,6 +6,7 @@ should be, and LIO is made to follow. So a box that lost its LIO configuration g
 
 from OSCPlugin import (
     IPlugin, InvalidValueEx, MissingKeyEx, OperationPreReqNotMetEx, StorageElementBusyEx)
+from osc.filearray.checks import checked_name
 
 from . import elements, here, lvm, target
 from .lvm import GROUP, PRESENTED, pack
@@ -23,7 +24,7 @@ def create(array, wanted):
     for group in wanted or []:
         if not isinstance(group, dict) or not group.get("grp_name"):
             raise MissingKeyEx("an access group needs a name", "grp_name")
-        name = elements.checked_name(group["grp_name"], "an access group")
+        name = checked_name(group["grp_name"], "an access group")
         if name in array.state.groups or name in names:
             raise InvalidValueEx("the array has an access group %s already" % name)
         names.append(name)
@@ -33,7 +34,7 @@ def create(array, wanted):
 
 
 def rename(array, old, new):
-    old, new = native(old or ""), elements.checked_name(new, "an access group")
+    old, new = native(old or ""), checked_name(new, "an access group")
     need(array.state, old)
     if old == new:
         return

@@ -7,6 +7,7 @@ them it is only staged; whatever is staged for nothing, or was replaced, is remo
 import time
 
 from OSCPlugin import InvalidValueEx, OperationFailedEx, SnapRestoreNotSafeEx, StorageElementBusyEx
+from osc.filearray.checks import checked_name
 
 from . import elements, lvm
 from .elements import CLONE, LUN, SNAP, SNAP_CLONE
@@ -36,7 +37,7 @@ def take(array, records, names, kind, failed):
     if len(records) != len(names) or not records:
         raise InvalidValueEx("%d names were given for %d elements" % (len(names), len(records)))
     state = array.state
-    names = [elements.checked_name(name, "a snapshot" if kind == SNAP else "a clone") for name in names]
+    names = [checked_name(name, "a snapshot" if kind == SNAP else "a clone") for name in names]
     if len(set(names)) < len(names):
         raise InvalidValueEx("the names have to be different: %s" % ", ".join(names))
     sources = [elements.find(state, record) for record in records]

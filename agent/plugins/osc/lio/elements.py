@@ -11,7 +11,6 @@ from . import here, lvm, target
 from .shell import Failed, Place, Shell, failing, native
 
 VENDOR, PRODUCT = "LIO-ORG", "IBLOCK"
-NAME_BYTES = 64
 LUN, SNAP = IStorageArrayPlugin.LUNType, IStorageArrayPlugin.SnapType
 CLONE, SNAP_CLONE = IStorageArrayPlugin.CloneType, IStorageArrayPlugin.SnapCloneType
 
@@ -162,40 +161,9 @@ def pool_for(state, record):
     return state.pools[0]
 
 
-def checked_name(name, what="a storage element"):
-    """The name as it will be kept. Raises InvalidValueEx saying what is wrong with it."""
-    name = native(name or "")
-    try:
-        text = name.decode("utf-8") if isinstance(name, bytes) else name
-        length = len(text.encode("utf-8"))
-    except UnicodeError:
-        raise InvalidValueEx("the name of %s is not valid UTF-8" % what)
-    if not 0 < length <= NAME_BYTES:
-        raise InvalidValueEx("the name of %s has %d bytes: give one of 1 to %d" % (what, length, NAME_BYTES))
-    if text[0] == "." or text != text.strip() or any(c == "/" or ord(c) < 32 or ord(c) == 127 for c in text):
-        raise InvalidValueEx("%r cannot name %s: no '/', no control characters, no leading '.', no spaces around it"
-                             % (name, what))
-    return name
-
-
 def free_name(state, name):
     if any(one.name == name for one in state.elements):
         raise InvalidValueEx("the array has a storage element named %s already: choose another name" % name)
-
-
-def checked_size(value, key="size"):
-    """A positive size in bytes. Raises MissingKeyEx, ValueFormatEx, InvalidValueEx."""
-    if value is None or value == "":
-        raise MissingKeyEx("a size in bytes is needed", key)
-    try:
-        size = int(value)
-    except (TypeError, ValueError):
-        raise ValueFormatEx("%r is not a size in bytes" % (value,), key)
-    if isinstance(value, float) and value != size:
-        raise ValueFormatEx("%r is not a whole number of bytes" % (value,), key)
-    if size <= 0 or size > 1 << 62:
-        raise InvalidValueEx("%d bytes: a size has to be positive and below 4 EiB" % size)
-    return size
 
 
 def new_ids():

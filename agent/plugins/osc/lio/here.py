@@ -83,6 +83,14 @@ def attach(iqn, lun, page83, size):
     return IPlugin.host.scsi.wait(page83_id=page83, size=size)["path"]
 
 
+def grow(page83):
+    """Has this host's devices of the logical unit take its size on, and returns their paths."""
+    try:
+        return IPlugin.host.scsi.resize(page83_id=page83)["path"]
+    except NoSuchOperationEx:
+        return devices().get(page83, [])  # no agent: whoever runs this looks after the devices
+
+
 def detach(page83):
     """Takes this host's devices of the logical unit away. Raises StorageElementBusyEx naming who uses them."""
     try:
