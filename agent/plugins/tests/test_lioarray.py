@@ -544,6 +544,7 @@ class Access(Box):
             with open(path, "w") as file:
                 file.write(text + "\n")
         self.assertEqual(self.now(lun)["path"], ["/dev/mapper/mpathx", "/dev/sdb"])
+        self.assertEqual(LIOArray.resize(self.ss, lun, 16 * MIB)["path"], ["/dev/mapper/mpathx", "/dev/sdb"])
         self.groups(HOST)
         LIOArray.startPresent(self.ss, lun, ["hosts"])
         self.assertRaises(StorageElementBusyEx, LIOArray.removeFromAccessGroup, self.ss, "hosts", [HOST])

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::in_use::Users;
 use super::multipath::map::{self, Map};
 use super::operation::Task;
 use super::scsi::disk::{self, Disk};
 use super::scsi::page83;
-use super::{Host, in_use, multipath, scsi};
+use super::{Host, multipath, scsi};
 use crate::error::{Error, Kind, Result};
 
 /// A logical unit's devices.
@@ -72,17 +73,15 @@ impl Device {
         })
     }
 
-    /// Why it cannot be taken away now, in words; None where it can.
-    pub fn used_by(&self, host: &Host) -> Option<String> {
-        let roots = host.roots();
+    /// Why it cannot be taken away, in words; None where it can.
+    pub fn used_by(&self, users: &Users) -> Option<String> {
         match &self.map {
             Some(map) => {
-                let through_paths = self.disks.iter().find_map(|disk| {
-                    in_use::by_whom(roots, &disk.name, &[], std::slice::from_ref(&map.name))
-                });
-                in_use::by_whom(roots, &map.name, &map.nodes(), &[]).or(through_paths)
+                let but = std::slice::from_ref(&map.name);
+                let through_paths = || self.disks.iter().find_map(|disk| users.of(&disk.name, &[], but));
+                users.of(&map.name, &map.nodes(), &[]).or_else(through_paths)
             }
-            None => self.disks.iter().find_map(|disk| in_use::by_whom(roots, &disk.name, &[], &[])),
+            None => self.disks.iter().find_map(|disk| users.of(&disk.name, &[], &[])),
         }
     }
 }
@@ -148,8 +147,9 @@ pub async fn find(task: &Task, identity: &str) -> Result<Option<Device>> {
 pub async fn remove(host: &Host, devices: Vec<Device>) -> Result<()> {
     let (asked, checked) = (host.clone(), devices.clone());
     let used = tokio::task::spawn_blocking(move || {
+        let users = Users::read(asked.roots());
         checked.iter().find_map(|device| {
-            device.used_by(&asked).map(|who| (device.page83_id().unwrap_or("?").to_owned(), who))
+            device.used_by(&users).map(|who| (device.page83_id().unwrap_or("?").to_owned(), who))
         })
     });
     if let Some((identity, who)) = used.await.map_err(|error| Error::internal("looking for users", error))? {

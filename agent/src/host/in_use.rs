@@ -1,6 +1,6 @@
 //! Who uses a block device: asked before one is taken away, so that nobody loses it under their hands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,70 +11,91 @@ use super::scsi::disk::{attribute, names};
 /// Processes that look at every disk and lose nothing with one.
 const ONLOOKERS: &[&str] = &["multipathd", "systemd-udevd", "(udev-worker)", "udevd"];
 
-/// Why a block device cannot be taken away: in words, with who uses it; None where nobody does.
-///
-/// `name` is the kernel's (`sda`, `dm-3`), and `nodes` are the paths it may have been opened by. `but` are the devices
-/// made of it that go before it.
-pub fn by_whom(roots: &Roots, name: &str, nodes: &[PathBuf], but: &[String]) -> Option<String> {
-    let block = roots.sys.join("block").join(name);
-    let holders: Vec<_> =
-        names(&block.join("holders")).into_iter().filter(|name| !but.contains(name)).collect();
-    if !holders.is_empty() {
-        return Some(format!("{} is made of it", holders.join(", ")));
-    }
-    let parts: Vec<String> =
-        names(&block).into_iter().filter(|part| block.join(part).join("partition").exists()).collect();
-    for device in std::iter::once(block.clone()).chain(parts.iter().map(|part| block.join(part))) {
-        if let Some(place) = attribute(&device.join("dev")).and_then(|devno| mounted_at(roots, &devno)) {
-            return Some(format!("it is mounted at {place}"));
+/// What this host uses by way of mounts, swap and open files, read once: asking about hundreds of devices takes no
+/// longer than about one.
+pub struct Users {
+    roots: Roots,
+    /// mountinfo, as the kernel prints it.
+    mounts: String,
+    swaps: Vec<PathBuf>,
+    /// The processes that have a device node open, with their names. Those that just look are none.
+    open: HashMap<PathBuf, BTreeSet<(u32, String)>>,
+}
+
+impl Users {
+    /// As it is now.
+    pub fn read(roots: &Roots) -> Users {
+        let text = |name: &str| std::fs::read_to_string(roots.proc.join(name)).unwrap_or_default();
+        let swaps = text("swaps");
+        let swaps = swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+        Users {
+            roots: roots.clone(),
+            mounts: text("self/mountinfo"),
+            swaps: swaps.map(PathBuf::from).collect(),
+            open: open(roots),
         }
-        let part_holders = names(&device.join("holders"));
-        if device != block && !part_holders.is_empty() {
-            return Some(format!("{} is made of it", part_holders.join(", ")));
+    }
+
+    /// Why a block device cannot be taken away: in words, with who uses it; None where nobody does.
+    ///
+    /// `name` is the kernel's (`sda`, `dm-3`), and `nodes` are the paths it may have been opened by. `but` are the devices
+    /// made of it that go before it.
+    pub fn of(&self, name: &str, nodes: &[PathBuf], but: &[String]) -> Option<String> {
+        let block = self.roots.sys.join("block").join(name);
+        let holders: Vec<_> =
+            names(&block.join("holders")).into_iter().filter(|name| !but.contains(name)).collect();
+        if !holders.is_empty() {
+            return Some(format!("{} is made of it", holders.join(", ")));
         }
+        let parts: Vec<String> =
+            names(&block).into_iter().filter(|part| block.join(part).join("partition").exists()).collect();
+        for device in std::iter::once(block.clone()).chain(parts.iter().map(|part| block.join(part))) {
+            if let Some(place) = attribute(&device.join("dev")).and_then(|devno| self.mounted_at(&devno)) {
+                return Some(format!("it is mounted at {place}"));
+            }
+            let part_holders = names(&device.join("holders"));
+            if device != block && !part_holders.is_empty() {
+                return Some(format!("{} is made of it", part_holders.join(", ")));
+            }
+        }
+        let mut paths: Vec<PathBuf> = nodes.to_vec();
+        paths.push(Path::new("/dev").join(name));
+        paths.extend(parts.iter().map(|part| Path::new("/dev").join(part)));
+        if let Some(path) = self.swaps.iter().find(|swap| paths.contains(swap)) {
+            return Some(format!("this host swaps to {}", path.display()));
+        }
+        let processes: BTreeSet<_> = paths.iter().filter_map(|path| self.open.get(path)).flatten().collect();
+        if !processes.is_empty() {
+            let pids: Vec<_> = processes.iter().map(|(pid, name)| format!("{pid} ({name})")).collect();
+            return Some(format!("it is open in the processes {}", pids.join(", ")));
+        }
+        if but.is_empty() && held_by_the_kernel(&self.roots.dev.join(name)) {
+            return Some("the kernel itself has it in use".into());
+        }
+        None
     }
-    let mut paths: Vec<PathBuf> = nodes.to_vec();
-    paths.push(Path::new("/dev").join(name));
-    paths.extend(parts.iter().map(|part| Path::new("/dev").join(part)));
-    if let Some(path) = swap(roots).into_iter().find(|swap| paths.contains(swap)) {
-        return Some(format!("this host swaps to {}", path.display()));
+
+    fn mounted_at(&self, devno: &str) -> Option<&str> {
+        let mut lines = self.mounts.lines().map(|line| line.split(' '));
+        lines.find_map(|mut words| (words.nth(2) == Some(devno)).then(|| words.nth(1).unwrap_or("?")))
     }
-    let pids = opened_by(roots, &paths);
-    if !pids.is_empty() {
-        let pids: Vec<_> = pids.iter().map(|(pid, name)| format!("{pid} ({name})")).collect();
-        return Some(format!("it is open in the processes {}", pids.join(", ")));
-    }
-    if but.is_empty() && held_by_the_kernel(&roots.dev.join(name)) {
-        return Some("the kernel itself has it in use".into());
-    }
-    None
 }
 
-fn mounted_at(roots: &Roots, devno: &str) -> Option<String> {
-    let table = std::fs::read_to_string(roots.proc.join("self/mountinfo")).ok()?;
-    let mut lines = table.lines().map(|line| line.split(' '));
-    lines.find_map(|mut words| (words.nth(2) == Some(devno)).then(|| words.nth(1).unwrap_or("?").to_owned()))
-}
-
-fn swap(roots: &Roots) -> Vec<PathBuf> {
-    let table = std::fs::read_to_string(roots.proc.join("swaps")).unwrap_or_default();
-    table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(PathBuf::from).collect()
-}
-
-/// The processes that have one of the nodes open, with their names. Those that just look are none.
-fn opened_by(roots: &Roots, nodes: &[PathBuf]) -> BTreeSet<(u32, String)> {
-    let mut found = BTreeSet::new();
+fn open(roots: &Roots) -> HashMap<PathBuf, BTreeSet<(u32, String)>> {
+    let mut found = HashMap::<_, BTreeSet<_>>::new();
     for name in names(&roots.proc) {
         let Ok(pid) = name.parse::<u32>() else { continue };
         let dir = roots.proc.join(&name);
-        let open = names(&dir.join("fd"));
-        let has = open.iter().any(|fd| {
-            std::fs::read_link(dir.join("fd").join(fd)).is_ok_and(|target| nodes.contains(&target))
-        });
-        if has {
-            let name = attribute(&dir.join("comm")).unwrap_or_default();
-            if !ONLOOKERS.contains(&name.as_str()) {
-                found.insert((pid, name));
+        let open = names(&dir.join("fd")).into_iter();
+        let open = open.filter_map(|fd| std::fs::read_link(dir.join("fd").join(fd)).ok());
+        let nodes: Vec<_> = open.filter(|target| target.starts_with("/dev")).collect();
+        if nodes.is_empty() {
+            continue;
+        }
+        let name = attribute(&dir.join("comm")).unwrap_or_default();
+        if !ONLOOKERS.contains(&name.as_str()) {
+            for node in nodes {
+                found.entry(node).or_default().insert((pid, name.clone()));
             }
         }
     }
@@ -97,7 +118,7 @@ mod tests {
 
     fn who(tree: &Tree, but: &[&str]) -> Option<String> {
         let but: Vec<_> = but.iter().map(|name| (*name).to_owned()).collect();
-        by_whom(tree.host.roots(), "sda", &["/dev/mapper/x".into()], &but)
+        Users::read(tree.host.roots()).of("sda", &["/dev/mapper/x".into()], &but)
     }
 
     fn tree() -> Tree {

@@ -62,11 +62,7 @@ pub mod tree {
         pub fn disk(&self, place: &str, hctl: &str, name: &str, naa: &str, size: u64) {
             let number = hctl.split(':').next().unwrap();
             let dir = format!("sys/devices/host{number}/{place}/{hctl}");
-            let mut page = vec![0, 0x83, 0, 4 + naa.len() as u8 / 2, 1, 3, 0, naa.len() as u8 / 2];
-            page.extend(
-                (0..naa.len()).step_by(2).map(|at| u8::from_str_radix(&naa[at..at + 2], 16).unwrap()),
-            );
-            self.put(&format!("{dir}/vpd_pg83"), page);
+            self.identity(&dir, naa);
             self.put(&format!("{dir}/vendor"), "LIO-ORG \n");
             self.put(&format!("{dir}/model"), "disk            \n");
             self.put(&format!("{dir}/state"), "running\n");
@@ -78,6 +74,15 @@ pub mod tree {
             self.link(&format!("sys/bus/scsi/devices/{hctl}"), &dir);
             self.link(&format!("sys/block/{name}"), &format!("{dir}/block/{name}"));
             self.put(&format!("sys/class/scsi_host/host{number}/scan"), "");
+        }
+
+        /// Writes a NAA identity into the directory of a disk.
+        pub fn identity(&self, dir: &str, naa: &str) {
+            let mut page = vec![0, 0x83, 0, 4 + naa.len() as u8 / 2, 1, 3, 0, naa.len() as u8 / 2];
+            page.extend(
+                (0..naa.len()).step_by(2).map(|at| u8::from_str_radix(&naa[at..at + 2], 16).unwrap()),
+            );
+            self.put(&format!("{dir}/vpd_pg83"), page);
         }
 
         /// A multipath map over disks, or what there was of it with other values.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Map;
 use tokio::sync::broadcast::error::RecvError;
@@ -33,6 +33,7 @@ pub async fn keep(core: Arc<Core>, host: Host) {
     let mut changes = core.inventory.subscribe();
     let mut known = Known::default();
     let mut once_more = false;
+    let mut gather = GATHER;
     loop {
         let look = tokio::select! {
             () = core.stopping.cancelled() => return,
@@ -53,9 +54,13 @@ pub async fn keep(core: Arc<Core>, host: Host) {
             }
         };
         if look {
-            tokio::time::sleep(GATHER).await;
+            tokio::time::sleep(gather).await;
             while events.try_recv().is_ok() {}
+            while changes.try_recv().is_ok() {}
+            let began = Instant::now();
             known.look(&core, &host).await;
+            // Hundreds of disks that come one by one are looked at half of the time, and no more.
+            gather = GATHER.max(began.elapsed());
             once_more = true;
         }
     }

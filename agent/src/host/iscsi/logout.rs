@@ -11,9 +11,10 @@ use super::record::netdev_of;
 use super::session::{self, Session};
 use crate::error::{Error, Kind, Result};
 use crate::host::device::{self, Device};
+use crate::host::in_use::Users;
 use crate::host::operation::Task;
+use crate::host::scsi;
 use crate::host::scsi::disk::{Disk, Transport};
-use crate::host::{in_use, scsi};
 
 pub async fn logout(task: Task) -> Result<Value> {
     let admin = Admin::of(&task.host)?;
@@ -42,9 +43,10 @@ pub async fn logout(task: Task) -> Result<Value> {
         shared.iter().flat_map(|unit| unit.disks.iter().filter(|disk| goes(disk)).cloned()).collect();
     let maps: Vec<String> =
         shared.iter().filter_map(|unit| unit.map.as_ref().map(|map| map.name.clone())).collect();
-    if let Some((name, who)) = paths.iter().find_map(|disk| {
-        in_use::by_whom(task.host.roots(), &disk.name, &[], &maps).map(|who| (&disk.name, who))
-    }) {
+    let users = Users::read(task.host.roots());
+    if let Some((name, who)) =
+        paths.iter().find_map(|disk| users.of(&disk.name, &[], &maps).map(|who| (&disk.name, who)))
+    {
         return Err(Error::new(Kind::StorageElementBusy, format!("the path {name} stays: {who}")));
     }
     device::remove(&task.host, whole).await?;

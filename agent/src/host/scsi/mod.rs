@@ -205,7 +205,9 @@ async fn resize(task: Task) -> Result<Value> {
     for disk in &unit.disks {
         let (host, disk) = (task.host.clone(), disk.clone());
         let read = tokio::task::spawn_blocking(move || {
-            scan::reread(&host, &disk).map_err(|error| (disk.name, error))
+            let read = scan::reread(&host, &disk).map_err(|error| error.to_string());
+            let settled = read.and_then(|()| scan::settle(&host, &disk).map_err(|error| error.to_string()));
+            settled.map_err(|error| (disk.name, error))
         });
         if let Err((name, error)) = read.await.map_err(|error| Error::internal("rescanning", error))? {
             // The others go on: a path that is down now takes the size on when it comes back.

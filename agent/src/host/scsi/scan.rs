@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use super::disk::{self, Address, Disk};
 use super::port_name;
 use crate::error::{Error, Kind, Result};
+use crate::host::Host;
+use crate::host::in_use::Users;
 use crate::host::iscsi::session;
+use crate::host::multipath::map::{self, Map};
 use crate::host::operation::Task;
-use crate::host::{Host, in_use};
 
 /// A place on the SCSI bus; what is None is every one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +150,10 @@ pub fn allowed(task: &Task, place: &Place) -> Result<()> {
 pub fn scan(host: &Host, place: &Place) -> Result<()> {
     let roots = host.roots();
     for known in disk::all(roots).unwrap_or_default().into_iter().filter(|disk| place.covers(&disk.address)) {
-        exchanged(host, &known)?;
+        // One that does not answer stays: whether it is gone is for whoever removes it to say.
+        if reread(host, &known).is_ok() {
+            settle(host, &known)?;
+        }
     }
     let file = roots.sys.join(format!("class/scsi_host/host{}/scan", place.host));
     write(&file, &place.line()).map_err(|error| {
@@ -159,20 +164,24 @@ pub fn scan(host: &Host, place: &Place) -> Result<()> {
     })
 }
 
-/// Reads a disk's identity again, and takes it away where it is another's now.
-fn exchanged(host: &Host, known: &Disk) -> Result<()> {
+/// Takes a disk away that has been read again, where it turned out to be another's than it was, or than the
+/// map takes it for that it is a path of.
+///
+/// # Errors
+/// [`Kind::RefreshFailed`] when the kernel refuses, [`Kind::StorageElementBusy`] while somebody uses it.
+pub fn settle(host: &Host, known: &Disk) -> Result<()> {
     let roots = host.roots();
-    if reread(host, known).is_err() {
-        // It does not answer; whether it is gone is for whoever removes it to say.
-        return Ok(());
-    }
     let Some(now) = disk::at(roots, known.address) else { return Ok(()) };
-    if now.identities == known.identities || known.identities.is_empty() {
+    let maps: Vec<_> = map::all(roots).into_iter().filter(|map| map.paths.contains(&now.name)).collect();
+    let was_other = !known.identities.is_empty() && now.identities != known.identities;
+    if !was_other && !maps.iter().any(|map| is_foreign(&now, map)) {
         return Ok(());
     }
-    let name = known.identities.first().map_or("?", String::as_str);
-    tracing::warn!(disk = known.name, hctl = %known.address, was = name, "another volume answers under this address");
-    if let Some(who) = in_use::by_whom(roots, &known.name, &[], &known.holders) {
+    let name = maps.first().map(|map| &map.wwid).or(known.identities.first()).map_or("?", String::as_str);
+    tracing::warn!(disk = now.name, hctl = %known.address, was = name, "another volume answers under this address");
+    // A path leaves its map even while that is in use: what is written through it would land on the other volume.
+    let maps: Vec<_> = maps.iter().map(|map| map.name.clone()).collect();
+    if let Some(who) = Users::read(roots).of(&now.name, &[], &maps) {
         let text = format!(
             "the array gave the address {} of {name} to another volume, and the old device stays: {who}",
             known.address
@@ -182,6 +191,14 @@ fn exchanged(host: &Host, known: &Disk) -> Result<()> {
     let file = device_dir(host, known.address).join("delete");
     write(&file, "1")
         .map_err(|error| Error::new(Kind::RefreshFailed, format!("{name} cannot be deleted: {error}")))
+}
+
+/// Whether a path leads to another volume than its map is of. Only identities of one kind (NAA) can be compared.
+fn is_foreign(disk: &Disk, map: &Map) -> bool {
+    let is_naa = |id: &str| id.starts_with('3') && matches!(id.len(), 17 | 33);
+    is_naa(&map.wwid)
+        && disk.identities.iter().any(|id| is_naa(id))
+        && !disk.identities.iter().any(|id| map.is(id))
 }
 
 /// Has the kernel ask a disk again for its identity and size.
@@ -209,6 +226,7 @@ pub fn write(file: &std::path::Path, text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::tests::tree::Tree;
 
     #[test]
     fn a_place_says_exactly_what_is_scanned() {
@@ -221,5 +239,45 @@ mod tests {
         for wrong in ["", "2", "-:-:-:-", "2:0:0", "2:0:0:x", "2:0:0:1:2"] {
             assert_eq!(Place::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_disk_that_was_exchanged_goes_even_from_a_map_in_use_but_not_from_under_anything_else() {
+        const DISK: &str = "sys/bus/scsi/devices/2:0:0:0";
+        let (was, now) = ("6001405a1b2c3d4e5f60718293a4b5c6", "6001405000000000000000000000000b");
+        let tree = || {
+            let tree = Tree::new();
+            tree.disk("session1/target2:0:0", "2:0:0:0", "sda", was, 1 << 20);
+            tree
+        };
+        let known = |tree: &Tree| disk::all(tree.host.roots()).unwrap().remove(0);
+        let deleted = |tree: &Tree| std::fs::read_to_string(tree.path(&format!("{DISK}/delete"))).unwrap();
+
+        let same = tree();
+        same.map("dm-0", "mpatha", &format!("3{was}"), &["sda"], 1 << 20);
+        settle(&same.host, &known(&same)).unwrap();
+        assert_eq!(deleted(&same), "");
+
+        let bare = tree();
+        let before = known(&bare);
+        bare.identity(DISK, now);
+        settle(&bare.host, &before).unwrap();
+        assert_eq!(deleted(&bare), "1");
+
+        // Somebody else had it read again before: the map tells.
+        let path = tree();
+        path.map("dm-0", "mpatha", &format!("3{was}"), &["sda"], 1 << 20);
+        path.put("proc/self/mountinfo", "36 35 254:0 / /mnt/data rw - ext4 /dev/mapper/mpatha rw\n");
+        path.identity(DISK, now);
+        settle(&path.host, &known(&path)).unwrap();
+        assert_eq!(deleted(&path), "1");
+
+        let volume = tree();
+        let before = known(&volume);
+        volume.put("sys/block/sda/holders/dm-7", "");
+        volume.identity(DISK, now);
+        let error = settle(&volume.host, &before).unwrap_err();
+        assert_eq!((error.kind(), deleted(&volume).as_str()), (Kind::StorageElementBusy, ""));
+        assert!(error.message().contains("dm-7"), "{error}");
     }
 }
