@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::value::{Bound, Count, Kind, Path, Paths, Size, Time};
+use super::value::{Count, Kind, Most, MostBytes, Path, Paths, Size, Time};
 use super::{Config, Limits};
 use crate::plugin::api::METHODS;
 
@@ -94,9 +94,9 @@ rows! {
 rows! {
     /// The keys of `[limits]` and of `[module_limits."vendor.module"]`.
     LIMITS: Limits {
-        memory Bound Reload "Address space of a call, in bytes.";
-        cpu Bound Reload "Processor time of a call, in seconds.";
-        open_files Bound Reload "Files that a call may have open.";
+        memory MostBytes Reload "Address space of a call, in bytes.";
+        cpu Most Reload "Processor time of a call, in seconds.";
+        open_files Most Reload "Files that a call may have open.";
         value Size Reload "The largest value that a call may answer, or the largest element of a list.";
         output Size Reload "The most that a call may answer, ask and log altogether.";
         calls Count Reload "Calls of one module that run at the same time; the others wait.";

@@ -27,8 +27,10 @@ pub struct Time;
 pub struct Count;
 /// A size in bytes, or with a unit.
 pub struct Size;
-/// A number, a size, or `none`.
-pub struct Bound;
+/// A number that is not zero, or `none`.
+pub struct Most;
+/// A size that is not zero, or `none`.
+pub struct MostBytes;
 
 fn number(from: &DeValue<'_>) -> Option<u64> {
     let number = from.as_integer()?;
@@ -112,18 +114,35 @@ impl Kind for Size {
     }
 }
 
-impl Kind for Bound {
+impl Kind for Most {
     type Value = Option<u64>;
-    const WHAT: &'static str = "a number, a size like \"2GiB\", or \"none\"";
+    const WHAT: &'static str = "a number above zero, or \"none\"";
 
     fn read(from: &DeValue<'_>) -> Option<Option<u64>> {
-        if from.as_str() == Some("none") {
-            return Some(None);
-        }
-        bytes(from).map(Some)
+        most(from, number)
+    }
+
+    fn show(value: &Option<u64>) -> String {
+        value.map_or_else(|| "\"none\"".to_owned(), |number| number.to_string())
+    }
+}
+
+impl Kind for MostBytes {
+    type Value = Option<u64>;
+    const WHAT: &'static str = "a number of bytes above zero, a size like \"2GiB\", or \"none\"";
+
+    fn read(from: &DeValue<'_>) -> Option<Option<u64>> {
+        most(from, bytes)
     }
 
     fn show(value: &Option<u64>) -> String {
         value.map_or_else(|| "\"none\"".to_owned(), show_bytes)
     }
+}
+
+fn most(from: &DeValue<'_>, read: fn(&DeValue<'_>) -> Option<u64>) -> Option<Option<u64>> {
+    if from.as_str() == Some("none") {
+        return Some(None);
+    }
+    read(from).filter(|number| *number > 0).map(Some)
 }

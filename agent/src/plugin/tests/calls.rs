@@ -166,12 +166,14 @@ def look(ss):
         except OSError: pass
     old = os.umask(0o22)
     return {"env": sorted(os.environ), "fds": links, "umask": old, "cwd": os.getcwd(),
+            "oom": open("/proc/self/oom_score_adj").read().strip(),
             "stdin": sys.stdin.read(), "group": os.getpgrp() == os.getpid()}
 "#;
     each(functions, async |rig| {
         let seen = rig.act("look").await.unwrap();
         assert_eq!(seen["env"], json!(["HOME", "LANG", "PATH", "TMPDIR"]));
         assert_eq!((&seen["umask"], &seen["cwd"]), (&json!(0o077), &json!("/")));
+        assert_eq!(seen["oom"], "500");
         assert_eq!((&seen["stdin"], &seen["group"]), (&json!(""), &json!(true)));
         let fds = seen["fds"].as_object().unwrap();
         assert_eq!(fds["0"], "/dev/null");

@@ -35,6 +35,9 @@ pub struct Process {
 const NO_EXEC: &[u8] =
     b"{\"failed\":{\"stage\":\"exec\",\"class\":\"OSError\",\"message\":\"the interpreter cannot be executed\"}}\n";
 
+/// Where memory runs out, a call goes before a guest, and long before the agent (proc(5), oom_score_adj).
+const OOM_SCORE: &[u8] = b"500";
+
 /// Everything the child needs, made before the fork: after it, only system calls are safe.
 struct Plan<'a> {
     path: &'a CString,
@@ -132,6 +135,9 @@ unsafe fn become_worker(plan: &Plan<'_>) -> ! {
         libc::umask(0o077);
         let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::setrlimit(libc::RLIMIT_CORE, &no_core);
+        // A refusal leaves the agent's own score, which is no reason not to serve. The descriptor is closed below.
+        let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY);
+        libc::write(score, OOM_SCORE.as_ptr().cast(), OOM_SCORE.len());
         libc::chdir(c"/".as_ptr());
         for (number, fd) in plan.fds.iter().enumerate() {
             if libc::dup2(*fd, number as RawFd) < 0 {
