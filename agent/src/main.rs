@@ -29,7 +29,7 @@ static MALLOC_CONF: &[u8; 85] =
 /// The only argument of the process that tells the kernel of changes ([`fsview::carry_messages`]).
 const MESSENGER: &str = "--messenger";
 
-/// How long a tree that is taken over waits for the plug-ins that it showed to be there again.
+/// How long a tree that is taken over waits for plug-ins that no process before has kept for it.
 const PLUGINS_WAIT: Duration = Duration::from_secs(5);
 
 /// How long operations and plug-ins may take to end before the process ends all the same; with the tree, which
@@ -166,7 +166,7 @@ async fn serve(
 ) -> agent::Result<(View, Option<Bus>)> {
     let mountpoint = options.mountpoint.clone();
     if left.is_some() {
-        agent.plugins_loaded(PLUGINS_WAIT).await;
+        agent.plugins_known(PLUGINS_WAIT).await;
     }
     let view = View::mount(agent, options, left)?;
     if view.took_over() {

@@ -134,11 +134,12 @@ impl Agent {
         run::wait(&self.core, operation, timeout).await
     }
 
-    /// Waits until everything installed has been loaded, or could not be, and is in the snapshot; no longer than `limit`.
-    pub async fn plugins_loaded(&self, limit: Duration) {
-        let loaded = async {
+    /// Waits until everything installed is in the snapshot, no longer than `limit`. What an earlier process has loaded is there from
+    /// the beginning.
+    pub async fn plugins_known(&self, limit: Duration) {
+        let known = async {
             let mut changes = self.core.inventory.subscribe();
-            self.core.plugins.all_loaded().await;
+            self.core.plugins.all_known().await;
             let told = || {
                 let snapshot = self.core.inventory.snapshot();
                 self.core
@@ -149,7 +150,7 @@ impl Agent {
             };
             while !told() && !matches!(changes.recv().await, Err(broadcast::error::RecvError::Closed)) {}
         };
-        let _ = tokio::time::timeout(limit, loaded).await;
+        let _ = tokio::time::timeout(limit, known).await;
     }
 
     /// Loads a plug-in module (`<vendor>.<plugin-module>`) afresh; all of them where it is empty.

@@ -4,14 +4,13 @@
 //! files that were there then: packages may come and go while the agent is down, unheard.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::announcement::Package;
+use super::kept::replace;
 
 /// The file below the state directory.
 const FILE: &str = "announced.json";
@@ -89,16 +88,7 @@ impl Announced {
                 (module.clone(), row)
             })
             .collect();
-        let fresh = self.file.with_extension("new");
-        let written = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)
-            .and_then(|mut file| file.write_all(Value::from(rows).to_string().as_bytes()))
-            .and_then(|()| std::fs::rename(&fresh, &self.file));
-        if let Err(error) = written {
+        if let Err(error) = replace(&self.file, &Value::from(rows)) {
             tracing::warn!(%error, file = %self.file.display(), "the versions of announced packages cannot be kept");
         }
     }

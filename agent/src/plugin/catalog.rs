@@ -12,7 +12,7 @@ use super::Plugin;
 use super::announcement::{Action, Announcement};
 use super::keeper::keep;
 use super::load::Shared;
-use super::module::{Module, Phase};
+use super::module::{Module, Phase, State};
 use super::scan::{Source, scan};
 use super::watch::Watcher;
 use crate::config::Config;
@@ -110,6 +110,8 @@ impl Catalog {
             }
             let limits = self.config.load().limits_of(&name).clone();
             let module = Arc::new(Module::new(&name, limits, self.shared.events.clone()));
+            let known = self.shared.kept.plugins(&name, source.fingerprint);
+            module.change(|state| state.plugins = known);
             want(&module, Some(source), true);
             tokio::spawn(keep(module.clone(), self.shared.clone()));
             modules.insert(name, module);
@@ -160,11 +162,13 @@ impl Catalog {
         self.all().iter().flat_map(|module| module.state.borrow().plugins.clone()).collect()
     }
 
-    /// Waits until every module has been loaded for the first time, or could not be.
-    pub async fn loaded(&self) {
+    /// Waits until something is known of every module: it has been loaded, now or by an earlier process,
+    /// or could not be.
+    pub async fn known(&self) {
         for module in self.all() {
+            let known = |state: &State| !state.plugins.is_empty() || !matches!(state.phase, Phase::Loading);
             // The sender is the module's own: it is there for as long as `module` is.
-            let _ = module.state.subscribe().wait_for(|state| !matches!(state.phase, Phase::Loading)).await;
+            let _ = module.state.subscribe().wait_for(known).await;
         }
     }
 

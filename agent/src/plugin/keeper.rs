@@ -169,6 +169,7 @@ impl Keeper {
             classes = plugins.len(),
             "a plug-in module serves"
         );
+        self.shared.kept.keep(&self.module.name, source.fingerprint, &plugins);
         let same = self.fingerprint.replace(source.fingerprint) == Some(source.fingerprint);
         self.module.change(|state| {
             // What was found out about this version is as true of its next worker.
@@ -221,6 +222,7 @@ impl Keeper {
     fn leave(&mut self, revision: u64) {
         self.retry = None;
         self.shared.packages.forget(&self.module.name);
+        self.shared.kept.forget(&self.module.name);
         if let Some((worker, _)) = self.worker.take() {
             worker.retire();
         }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::announced::Announced;
 use super::api::PluginType;
 use super::interpreter::Interpreters;
+use super::kept::Kept;
 use super::scan::Source;
 use super::worker::{Failure, Ready, Setup, SocketDir, Worker};
 use super::{Event, Plugin, PluginStatus};
@@ -32,6 +33,8 @@ pub struct Shared {
     pub imports: Semaphore,
     /// The packages that modules came with, as far as they were announced.
     pub packages: Announced,
+    /// What modules were when they were last loaded.
+    pub kept: Kept,
     /// Where everything is told.
     pub events: mpsc::UnboundedSender<Event>,
     /// The runtime's end.

@@ -9,6 +9,7 @@ mod catalog;
 mod contract;
 pub(crate) mod interpreter;
 mod keeper;
+mod kept;
 mod load;
 mod model;
 mod module;
@@ -139,6 +140,7 @@ impl Runtime {
             settings: ArcSwap::from_pointee(Settings::of(config)),
             imports: Semaphore::new(load::IMPORTS),
             packages: announced::Announced::open(&config.state_dir),
+            kept: kept::Kept::open(&config.state_dir),
             events,
             stop: CancellationToken::new(),
             workers: Mutex::default(),
@@ -248,12 +250,14 @@ impl Runtime {
         }
     }
 
-    /// The same for every module that was there at the start.
-    pub async fn all_loaded(&self) {
-        self.inner.catalog.loaded().await;
+    /// Waits until of every module that was there at the start it is known what it holds: from the last
+    /// time, or since it has been loaded or could not be.
+    pub async fn all_known(&self) {
+        self.inner.catalog.known().await;
     }
 
-    /// Everything installed, as [`Event::Present`] last told it.
+    /// Everything installed, as [`Event::Present`] last told it. Right after the start that is what was
+    /// loaded the last time, where its files are still the same; calls wait for it to be loaded again.
     pub fn plugins(&self) -> Vec<Arc<Plugin>> {
         self.inner.catalog.plugins()
     }

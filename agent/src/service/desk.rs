@@ -141,6 +141,11 @@ impl Desk {
             let snapshot = core.inventory.snapshot();
             let Some(server) = snapshot.servers.get(&self.uuid) else { return };
             if plugin_of(&snapshot, &server.plugin).is_ok() {
+                // A call that waited for its plug-in to be loaded would do so at the cost of its deadline.
+                tokio::select! {
+                    () = self.gone.cancelled() => return,
+                    () = core.plugins.loaded(&server.plugin) => {}
+                }
                 // The state of the storage server says what came of it.
                 let _ = self.refresh(&core, false).await;
             }

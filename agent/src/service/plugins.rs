@@ -24,8 +24,8 @@ pub trait Plugins: Send + Sync + 'static {
     fn loaded<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, ()> {
         std::future::ready(()).boxed()
     }
-    /// As [`Runtime::all_loaded`].
-    fn all_loaded(&self) -> BoxFuture<'_, ()> {
+    /// As [`Runtime::all_known`].
+    fn all_known(&self) -> BoxFuture<'_, ()> {
         std::future::ready(()).boxed()
     }
     /// As [`Runtime::plugins`].
@@ -61,8 +61,8 @@ impl Plugins for Runtime {
         Runtime::loaded(self, name).boxed()
     }
 
-    fn all_loaded(&self) -> BoxFuture<'_, ()> {
-        Runtime::all_loaded(self).boxed()
+    fn all_known(&self) -> BoxFuture<'_, ()> {
+        Runtime::all_known(self).boxed()
     }
 
     fn plugins(&self) -> Vec<Arc<Plugin>> {

@@ -28,7 +28,7 @@ const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 const HEARSAY: Duration = Duration::from_secs(1);
 
 /// Right after the start, plug-ins are still being loaded: whoever asks for one then waits for it,
-/// instead of being told that it is not installed.
+/// instead of being told that it is not installed, and before the operation begins.
 async fn plug_in_loaded(core: &Core, request: &Request) {
     let snapshot = core.inventory.snapshot();
     let name = match &request.target {
@@ -38,9 +38,12 @@ async fn plug_in_loaded(core: &Core, request: &Request) {
         }
         Target::Operation(_) => None,
     };
-    let Some(name) = name.filter(|name| !snapshot.plugins.contains_key(*name)) else { return };
+    let Some(name) = name else { return };
     let mut changes = core.inventory.subscribe();
     core.plugins.loaded(name).await;
+    if snapshot.plugins.contains_key(name) {
+        return;
+    }
     if core.plugins.plugins().iter().all(|plugin| plugin.impl_name != name) {
         return;
     }

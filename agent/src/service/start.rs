@@ -115,6 +115,10 @@ pub fn serve(
         core.desks().insert(uuid, desk.clone());
         core.tasks.spawn(desk.keep(core.clone()));
     }
+    // What is known from the last time shows at once.
+    for plugin in core.plugins.plugins() {
+        present(&core, plugin);
+    }
     core.tasks.spawn(listen(core.clone(), events));
     core.tasks.spawn(mounts::keep(core.clone()));
     if let Some(host) = core.plugins.host() {
