@@ -88,6 +88,11 @@ macro_rules! watched {
                 self.inner.destroy();
             }
 
+            // Programs ask every file that they open whether it is a terminal.
+            fn ioctl(&self, _: &Request, _: INodeNo, _: FileHandle, _: IoctlFlags, _: u32, _: &[u8], _: u32, reply: ReplyIoctl) {
+                reply.error(Errno::ENOTTY);
+            }
+
             $(fn $request(&self, request: &Request, $($arg: $ty),*) {
                 let _held = self.hands.take();
                 fault::hang(self.name);
@@ -135,7 +140,6 @@ watched! {
     getlk(ino: INodeNo, fh: FileHandle, owner: LockOwner, start: u64, end: u64, ty: i32, pid: u32, reply: ReplyLock);
     setlk(ino: INodeNo, fh: FileHandle, owner: LockOwner, start: u64, end: u64, ty: i32, pid: u32, sleep: bool, reply: ReplyEmpty);
     bmap(ino: INodeNo, size: u32, index: u64, reply: ReplyBmap);
-    ioctl(ino: INodeNo, fh: FileHandle, flags: IoctlFlags, command: u32, data: &[u8], size: u32, reply: ReplyIoctl);
     poll(ino: INodeNo, fh: FileHandle, notifier: PollNotifier, events: PollEvents, flags: PollFlags, reply: ReplyPoll);
     fallocate(ino: INodeNo, fh: FileHandle, offset: u64, length: u64, mode: i32, reply: ReplyEmpty);
     lseek(ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek);
