@@ -34,6 +34,12 @@ impl Seen {
         *self.counts.lock().unwrap().entry(what).or_default() += 1;
     }
 
+    /// How many of these, all together.
+    fn of(&self, what: &[&str]) -> u64 {
+        let counts = self.counts.lock().unwrap();
+        what.iter().filter_map(|what| counts.get(what)).sum()
+    }
+
     /// Something that nobody should see.
     pub fn wrong(&self, what: impl Into<String>) {
         *self.wrong.lock().unwrap().entry(what.into()).or_default() += 1;
@@ -124,7 +130,16 @@ impl Campaign {
         }
     }
 
-    /// Ends the work, holds what was acknowledged against what there is,.
+    /// Waits until writers have got something done, for which their plug-in has to be loaded again.
+    pub fn works(&self) {
+        let done = || self.seen.of(&["snapshots", "removals", "registrations", "unregistrations"]);
+        let (before, until) = (done(), Instant::now() + HUNG);
+        while done() < before + 2 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends the work, holds what was acknowledged against what there is.
     ///
     /// # Panics
     /// When anything is not as it must be.
@@ -143,6 +158,10 @@ impl Campaign {
             std::thread::sleep(Duration::from_millis(50));
         }
         let endless = endless();
+        while !stuck().is_empty() && started.elapsed() < 2 * HUNG {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let stuck = stuck();
         if !agent.root().join("by-name/demo/record").exists() {
             self.seen.wrong("a lost registration");
         }
@@ -160,16 +179,37 @@ impl Campaign {
         let wrong = self.seen.wrong.lock().unwrap();
         let counts = self.seen.counts.lock().unwrap();
         println!(
-            "{what} in {} s: {counts:?}; hung: {hung}, without an end: {endless}, wrong: {wrong:?}",
-            self.began.elapsed().as_secs()
+            "{what} in {} s: {counts:?}; hung: {hung}, in state D: {}, without an end: {endless}, wrong: {wrong:?}",
+            self.began.elapsed().as_secs(),
+            stuck.len()
         );
         assert!(wrong.is_empty(), "{wrong:?}\n{}", agent.log());
         assert_eq!((hung, endless, steady), (0, 0, STEADY));
-        let some = |what: &[&str]| what.iter().any(|what| counts.contains_key(what));
+        assert!(stuck.is_empty(), "not even SIGKILL ends {stuck:?}");
+        drop(counts);
         for needed in [&["records read"][..], &["listings"], &["snapshots", "told in progress"]] {
-            assert!(some(needed), "idle workers prove nothing: {needed:?}");
+            assert!(self.seen.of(needed) > 0, "idle workers prove nothing: {needed:?}");
         }
     }
+}
+
+/// The threads of this test, its programs and its agents (a process group) that are in state D, which proc_pid_stat(5) tells.
+fn stuck() -> Vec<String> {
+    let group = nix::unistd::getpgrp().to_string();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let tasks =
+        processes.flat_map(|process| std::fs::read_dir(process.path().join("task")).into_iter().flatten());
+    let stat = |task: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(task.ok()?.path().join("stat")).ok()
+    };
+    tasks
+        .filter_map(stat)
+        .filter(|stat| {
+            // The name, in parentheses, may hold anything.
+            let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+            fields.next() == Some("D") && fields.nth(1) == Some(&group)
+        })
+        .collect()
 }
 
 impl Drop for Campaign {

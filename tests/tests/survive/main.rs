@@ -1,6 +1,6 @@
 //! The agent dies, again and again, below `oscd --supervise`, while people work in its tree: nobody notices more than a pause.
 //!
-//! `OSC_KILLS` says how often it is killed at random moments; as it stands that takes less than a minute.
+//! `OSC_KILLS` says how often it is killed at random moments; as it stands that takes two minutes or three.
 
 mod campaign;
 mod work;
@@ -22,7 +22,9 @@ use tests::shell::run;
 use campaign::Campaign;
 
 /// Deaths at random moments.
-const KILLS: usize = 25;
+const KILLS: usize = 200;
+/// So many of them, and those who write get time to have something done.
+const RESPITE: usize = 8;
 
 fn main() -> std::process::ExitCode {
     let needs = [&[Need::Fuse, Need::Python(Python::Three)][..], &NEEDS].concat();
@@ -126,8 +128,11 @@ fn random_moments() {
     let mut agent = supervised();
     let campaign = Campaign::start(&mut agent);
     let mut early = 0;
-    for _ in 0..kills {
+    for n in 0..kills {
         // In bursts, and now and then after enough quiet for work to get done.
+        if n % RESPITE == 0 {
+            campaign.works();
+        }
         let most = [60, 200, 500, 1200][random() % 4];
         std::thread::sleep(Duration::from_millis(random() as u64 % most));
         if early == 2 {

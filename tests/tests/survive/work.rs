@@ -28,20 +28,22 @@ pub fn read(elements: &[PathBuf], round: usize, seen: &Seen) {
         file.read_to_string(&mut text)?;
         Ok(text)
     };
-    let text = match read() {
-        // The version that was opened died with its process.
-        Err(error) if error.raw_os_error() == Some(Errno::ESTALE as i32) => {
-            seen.count("versions gone");
-            read()
-        }
-        text => text,
-    };
-    match text {
+    match current(read, || seen.count("versions gone")) {
         Ok(text) if is_whole(&text, &format!("steady-{}", round % elements.len())) => {
             seen.count("records read")
         }
         Ok(text) => seen.wrong(format!("a wrong record: {text}")),
         Err(error) => seen.wrong(format!("reading a record: {error}")),
+    }
+}
+
+/// What is read, anew where the version that was opened died with its process.
+fn current(mut read: impl FnMut() -> std::io::Result<String>, gone: impl Fn()) -> std::io::Result<String> {
+    loop {
+        match read() {
+            Err(error) if error.raw_os_error() == Some(Errno::ESTALE as i32) => gone(),
+            text => return text,
+        }
     }
 }
 
@@ -123,8 +125,9 @@ fn write(
         Ok(()) => Some(true),
         Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {
             seen.count("told in progress");
-            if operation(root, is_it).is_none() {
-                seen.wrong(format!("in progress, and no operation: {request}"));
+            if operation(root, &is_it).is_none() {
+                let later = operation(root, &is_it).is_some();
+                seen.wrong(format!("in progress, and no operation: {request} (found later: {later})"));
             }
             Some(false)
         }
@@ -210,7 +213,8 @@ pub fn operations(root: &Path) -> impl Iterator<Item = Value> {
     let mut ids: Vec<_> = listed.map(|entry| entry.file_name()).collect();
     ids.sort_unstable_by(|one, other| other.cmp(one));
     ids.into_iter().filter_map(move |id| {
-        let text = std::fs::read_to_string(dir.join(id).join("record")).ok()?;
+        let record = dir.join(id).join("record");
+        let text = current(|| std::fs::read_to_string(&record), || {}).ok()?;
         serde_json::from_str(&text).ok()
     })
 }
