@@ -11,6 +11,7 @@ mod puppet;
 mod reload;
 mod restart;
 mod start;
+mod stop;
 mod tree;
 mod watchdog;
 
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         reload::tests(),
         restart::tests(),
         start::tests(),
+        stop::tests(),
         tree::tests(),
         watchdog::tests(),
     ]

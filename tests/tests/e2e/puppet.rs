@@ -73,6 +73,11 @@ impl Puppet {
         let _ = std::fs::remove_file(self.home.join(format!("{method}.py")));
     }
 
+    /// The directory that its scripts are in, their `home`.
+    pub fn strings_dir(&self) -> &std::path::Path {
+        &self.home
+    }
+
     /// What it noted so far.
     pub fn notes(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.home.join("calls")).unwrap_or_default();
