@@ -43,6 +43,7 @@ pub use model::{
     Verb,
 };
 pub use mount::{MountError, Mounted, Options, abandon, mount, take_over};
+pub use mountpoint::unescaped;
 pub use names::encode as file_name;
 pub use stats::{Count, Stats};
 pub use tree::Tree;

@@ -1,5 +1,6 @@
 //! The mount point: what stands in the way of mounting there, and clearing away what a dead agent left.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -133,24 +134,26 @@ pub struct MountInfo {
 /// # Errors
 /// /proc is not there.
 pub fn mounts() -> io::Result<Vec<MountInfo>> {
-    Ok(parse_mountinfo(&fs::read_to_string("/proc/self/mountinfo")?))
+    Ok(parse_mountinfo(&fs::read("/proc/self/mountinfo")?))
 }
 
-fn parse_mountinfo(text: &str) -> Vec<MountInfo> {
-    let line = |line: &str| {
-        let mut fields = line.split(' ');
-        let minor = fields.nth(2)?.split_once(':')?.1.parse().ok()?;
-        let at = unescape(fields.nth(1)?);
-        let fstype = fields.skip_while(|field| *field != "-").nth(1)?.to_owned();
+fn parse_mountinfo(table: &[u8]) -> Vec<MountInfo> {
+    let line = |line: &[u8]| {
+        let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+        let mut fields = line.split(|byte| *byte == b' ');
+        let minor = text(fields.nth(2)?).split_once(':')?.1.parse().ok()?;
+        let at = unescaped(fields.nth(1)?).into();
+        let fstype = text(fields.skip_while(|field| *field != b"-").nth(1)?);
         Some(MountInfo { at, fstype, minor })
     };
-    text.lines().filter_map(line).collect()
+    table.split(|byte| *byte == b'\n').filter_map(line).collect()
 }
 
-/// The kernel writes blanks, tabs, newlines and backslashes as three octal digits.
-fn unescape(field: &str) -> PathBuf {
-    let mut bytes = Vec::new();
-    let mut rest = field.as_bytes();
+/// A field of /proc/self/mountinfo as it was before the kernel wrote blanks, tabs, newlines, backslashes and `#` in it
+/// as three octal digits (proc_pid_mountinfo(5)).
+pub fn unescaped(field: &[u8]) -> OsString {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
     while let Some((&byte, tail)) = rest.split_first() {
         let octal =
             tail.get(..3).filter(|_| byte == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
@@ -165,7 +168,7 @@ fn unescape(field: &str) -> PathBuf {
             }
         }
     }
-    std::ffi::OsString::from_vec(bytes).into()
+    OsString::from_vec(bytes)
 }
 
 /// Takes away mounts on `at` whose daemon is dead; refuses to mount over one that is alive.
@@ -246,13 +249,17 @@ mod tests {
 
     #[test]
     fn mountinfo_is_read_with_its_escapes_and_optional_fields() {
-        let text = "36 35 0:45 / /mnt/with\\040blank rw,noatime shared:1 master:2 - fuse.oscd oscd rw,user_id=0\n\
-                    37 36 8:1 /x / rw - ext4 /dev/sda1 rw\n";
+        let text =
+            b"36 35 0:45 / /mnt/with\\040blank rw,noatime shared:1 master:2 - fuse.oscd oscd rw,user_id=0\n\
+                     37 36 8:1 /x / rw - ext4 /dev/sda1 rw\n\
+                     38 36 0:46 / /mnt/\xff rw - tmpfs tmpfs rw\n";
+        let odd = PathBuf::from(OsString::from_vec(b"/mnt/\xff".to_vec()));
         assert_eq!(
             parse_mountinfo(text),
             [
                 MountInfo { at: "/mnt/with blank".into(), fstype: "fuse.oscd".into(), minor: 45 },
                 MountInfo { at: "/".into(), fstype: "ext4".into(), minor: 1 },
+                MountInfo { at: odd, fstype: "tmpfs".into(), minor: 46 },
             ]
         );
     }

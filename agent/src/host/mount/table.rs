@@ -1,10 +1,10 @@
 //! What is mounted, as the kernel tells it in /proc/self/mountinfo (proc_pid_mountinfo(5)): no file
 //! system is asked, so that no server that is gone can hold the reader up.
 
-use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+
+use fsview::unescaped;
 
 /// One mount of this mount namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +46,10 @@ impl Mounted {
         let (id, parent) = (number(next()?)?, number(next()?)?);
         let device = std::str::from_utf8(next()?).ok()?.split_once(':')?;
         let device = (device.0.parse().ok()?, device.1.parse().ok()?);
-        let (root, at) = (unescape(next()?), unescape(next()?));
+        let (root, at) = (unescaped(next()?), unescaped(next()?));
         let mut options = listed(next()?);
         words.find(|word| *word == b"-")?;
-        let mut text = || words.next().map(|word| unescape(word).to_string_lossy().into_owned());
+        let mut text = || words.next().map(|word| unescaped(word).to_string_lossy().into_owned());
         let (kind, source) = (text()?, text()?);
         let mut read_only = options.iter().any(|option| option == "ro");
         for option in words.next().map(listed).unwrap_or_default() {
@@ -71,29 +71,8 @@ impl Mounted {
 }
 
 fn listed(word: &[u8]) -> Vec<String> {
-    let text = unescape(word).to_string_lossy().into_owned();
+    let text = unescaped(word).to_string_lossy().into_owned();
     text.split(',').map(str::to_owned).collect()
-}
-
-/// The kernel writes blanks, tabs, newlines, backslashes and `#` as three octal digits.
-fn unescape(word: &[u8]) -> OsString {
-    let mut bytes = Vec::with_capacity(word.len());
-    let mut rest = word;
-    while let Some((&byte, tail)) = rest.split_first() {
-        let digits =
-            tail.get(..3).filter(|_| byte == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(escaped) => {
-                bytes.push(escaped);
-                rest = &tail[3..];
-            }
-            None => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    OsString::from_vec(bytes)
 }
 
 /// Everything that is mounted.

@@ -43,6 +43,33 @@ impl Bench {
     }
 }
 
+/// A process that has a file open in a directory: ended with it, and open in nobody else. What this process had open,
+/// a command that another test starts at that moment would have open too.
+struct Holder(std::process::Child);
+
+impl Holder {
+    fn open(file: &Path) -> Holder {
+        let script = "echo >\"$1\"; exec sleep 600 <\"$1\"";
+        let child = std::process::Command::new("sh").args(["-c", script, "sh"]).arg(file).spawn().unwrap();
+        let link = format!("/proc/{}/fd/0", child.id());
+        while std::fs::read_link(&link).is_ok_and(|open| open != file) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Holder(child)
+    }
+
+    fn name(&self) -> String {
+        format!("process {} (", self.0.id())
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
 impl Drop for Bench {
     fn drop(&mut self) {
         let table = Table::read().unwrap();
@@ -142,11 +169,11 @@ async fn a_busy_mount_names_who_uses_it() {
     let wanted = bench.wanted("nas:/a", "a", &[]);
     let at = mount(&wanted, LONG).await.unwrap().mounted.at;
 
-    let open = File::create(at.join("open")).unwrap();
+    let holder = Holder::open(&at.join("open"));
     let error = unmount(&wanted.at, LONG).await.unwrap_err();
     assert_eq!(error.kind(), Kind::FileSystemBusy);
-    assert!(error.message().contains(&format!("process {} (", std::process::id())), "{error}");
-    drop(open);
+    assert!(error.message().contains(&holder.name()), "{error}");
+    drop(holder);
 
     let mut stands = std::process::Command::new("sleep").arg("600").current_dir(&at).spawn().unwrap();
     let error = unmount(&wanted.at, LONG).await.unwrap_err();
@@ -265,10 +292,10 @@ mod operations {
         listed.as_array_mut().unwrap().retain(|mount| mount["mount_point"] == json!(at));
         assert_eq!(listed, json!([made]));
 
-        let open = File::create(Path::new(&at).join("open")).unwrap();
+        let holder = Holder::open(&Path::new(&at).join("open"));
         let users = ask(&scope, "mount.users", json!({"mount_point": at})).await.unwrap();
-        assert!(users.to_string().contains(&format!("process {} (", std::process::id())), "{users}");
-        drop(open);
+        assert!(users.to_string().contains(&holder.name()), "{users}");
+        drop(holder);
         let gone = ask(&scope, "mount.unmount", json!({"mount_point": at})).await.unwrap();
         assert_eq!(gone["state"], "unmounted");
         let again = ask(&scope, "mount.unmount", json!({"mount_point": at})).await.unwrap();
