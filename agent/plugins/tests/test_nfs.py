@@ -24,10 +24,10 @@ PSEUDO, DATA, OTHER = (0, 0), (1, 1), (2, 2)
 
 
 class Directory(object):
-    """A directory of the pseudo file system: its file system, whether it may be written to, and what is in it."""
+    """A directory of the pseudo file system: its file system, whether it may be written to, what is in it, and its handle."""
 
-    def __init__(self, fsid, entries=None, writable=False, status=0):
-        self.fsid, self.entries, self.writable, self.status = fsid, entries or {}, writable, status
+    def __init__(self, fsid, entries=None, writable=False, status=0, handle=None):
+        self.fsid, self.entries, self.writable, self.status, self.handle = fsid, entries or {}, writable, status, handle
 
 
 class Server(object):
@@ -141,8 +141,10 @@ class Server(object):
                 for number, name in list(enumerate(names))[cookie:cookie + self.page]:
                     entry = here.entries[name]
                     kind, fsid = (2, entry.fsid) if isinstance(entry, Directory) else (1, here.fsid)
-                    result.u32(1).u64(number + 1).opaque(name).u32(1, 1 << 1 | 1 << 8)
-                    result.opaque(struct.pack(">IQQ", kind, *fsid))
+                    handle = getattr(entry, "handle", None)
+                    result.u32(1).u64(number + 1).opaque(name).u32(1, 1 << 1 | 1 << 8 | (1 << 19 if handle else 0))
+                    values = rpc.Writer().u32(kind).raw(struct.pack(">QQ", *fsid))
+                    result.opaque((values.opaque(handle) if handle else values).bytes())
                 result.u32(0, int(cookie + self.page >= len(names)))
             results.append(rpc.Writer().u32(operation, status).bytes() + (b"" if status else result.bytes()))
             if status:
@@ -242,6 +244,21 @@ class Lists(Case):
         self.assertEqual(self.paths(), ["/"])
         self.server.root = Directory(PSEUDO)
         self.assertEqual(self.paths(), [])
+
+    def test_exports_of_linux_are_told_by_their_handles_where_all_is_of_one_file_system(self):
+        self.server.mountd = False
+
+        def linux(entries=None, root=True, **more):
+            handle = b"\x01\x00\x07\x00" + b"f" * 24 if root else b"\x01\x00\x07\x81" + b"f" * 24 + b"inodegen"
+            return Directory(DATA, entries, handle=handle, **more)
+        within = {"d": linux({"x": None}, root=False)}
+        leads = {"empty": linux(), "written": linux(within, writable=True), "read-only": linux(within)}
+        self.server.root = Directory(PSEUDO, {"srv": linux({"nas": linux(leads)})}, handle=b"")
+        self.assertEqual(self.paths(), ["/srv/nas/empty", "/srv/nas/read-only", "/srv/nas/written"])
+        # Others' handles that look alike count for nothing.
+        for handle in (b"\x01\x00\x07\x00" + b"f" * 25, b"\x01\x00\x07\x81" + b"f" * 24, b"\x01\x00\x08\x00", b"\x01"):
+            self.server.root = Directory(PSEUDO, {"a": Directory(PSEUDO, {"b": Directory(DATA, {"x": None}, handle=handle)})})
+            self.assertEqual(self.paths(), ["/a/b"])
 
     def test_a_long_directory_arrives_in_pages(self):
         self.server.mountd = False

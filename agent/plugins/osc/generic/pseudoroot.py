@@ -3,7 +3,8 @@
 NFS 4 has no list of exports: its root leads to them through directories that hold nothing else. Which directory is
 an export and which only leads to one, nothing says outright. A directory is an export if it holds anything but
 directories, or nothing, or if this host may write to it; and else, where what is in it lies on its own file system while
-that is another one than the directory's above.
+that is another one than the directory's above. Linux's own server may name one file system for all of them, but its file
+handles show which directories are the roots of exports: those that only lead to others are, too.
 """
 
 import time
@@ -13,10 +14,12 @@ from OSCPlugin import PermissionDeniedEx
 from . import rpc
 
 _ACCESS, _GETATTR, _LOOKUP, _PUTROOTFH, _READDIR = 3, 9, 15, 24, 26
-_TYPE, _FSID, _ERROR, _AVAIL, _TOTAL = 1, 8, 11, 42, 44
+_TYPE, _FSID, _ERROR, _HANDLE, _AVAIL, _TOTAL = 1, 8, 11, 19, 42, 44
 _DIR = 2
 _WRITES = 0x4 | 0x8 | 0x10  # ACCESS4_MODIFY, EXTEND, DELETE
 _DELAY, _NOENT, _DENIED, _WRONGSEC, _MINOR = 10008, 2, (1, 13), 10016, 10021
+# Bytes that name the file system in a file handle of Linux's server, by the handle's third byte (fs/nfsd/nfsfh.h, key_len).
+_LINUX_KEYS = (8, 4, 12, 8, 8, 8, 16, 24)
 MOST_DIRECTORIES, MOST_ENTRIES, DEEPEST, PATIENCE = 1000, 2000, 12, 30.0
 
 
@@ -72,18 +75,19 @@ class Root(object):
             if parts and refused.number in _DENIED + (_NOENT, _WRONGSEC):
                 return []
             raise
-        directories = [(name, fsid) for name, kind, fsid in entries if kind == _DIR]
-        crossings = [name for name, fsid in directories if fsid != own]
-        plain = writable or not complete or not entries or len(directories) < len(entries)
+        directories = [(name, fsid, root) for name, kind, fsid, root in entries if kind == _DIR]
+        crossings = [name for name, fsid, root in directories if (fsid != own if root is None else root)]
+        inside = any(root is False for _, _, root in directories)
+        plain = writable or inside or not complete or not entries or len(directories) < len(entries)
         if parts and not plain:
             plain = len(crossings) < len(directories) and own != above
         path = "/" + "/".join(parts)
-        if plain and (parts or len(directories) < len(entries) or writable):
+        if plain and (parts or inside or len(directories) < len(entries) or writable):
             # Exports may lie in exports.
             further = crossings
             found = [path]
         else:
-            further, found = [name for name, _ in directories], []
+            further, found = [name for name, _, _ in directories], []
         if len(parts) < DEEPEST:
             for name in further:
                 found += self._below(parts + [name], own)
@@ -91,11 +95,12 @@ class Root(object):
         return found or ([path] if parts else [])
 
     def _directory(self, parts):
-        """(whether it may be written to, its file system, [(name, type, file system)], whether that is all)."""
+        """(whether it may be written to, its file system, [(name, type, file system, whether it is an export's root, or
+        None)], whether that is all)."""
         entries, cookie, verifier, writable, own = [], 0, b"\0" * 8, False, None
         while len(entries) < MOST_ENTRIES:
             ops = rpc.Writer().u32(_ACCESS, _WRITES).u32(_GETATTR).raw(_bits(_FSID))
-            ops.u32(_READDIR).u64(cookie).raw(verifier).u32(32768, 65536).raw(_bits(_TYPE, _FSID, _ERROR))
+            ops.u32(_READDIR).u64(cookie).raw(verifier).u32(32768, 65536).raw(_bits(_TYPE, _FSID, _ERROR, _HANDLE))
             answer = self._at(parts, 3, ops)
             _result(answer, _ACCESS)
             answer.u32()
@@ -108,7 +113,8 @@ class Root(object):
                 cookie, name = answer.u64(), answer.text()
                 found, values = _attributes(answer)
                 if _TYPE in found and _FSID in found:
-                    entries.append((name, values.u32(), values.raw(16)))
+                    kind, fsid = values.u32(), values.raw(16)
+                    entries.append((name, kind, fsid, _is_root(values.opaque()) if _HANDLE in found else None))
             if answer.u32():
                 return writable, own, entries, True
         return writable, own, entries, False
@@ -135,6 +141,21 @@ class Root(object):
         for _ in parts:
             _result(answer, _LOOKUP)
         return answer
+
+
+def _is_root(handle):
+    """Whether a file handle of Linux's server is the root of an export; None for another server's.
+
+    It begins with its version, 1, and a zero; then come the kind of its file system's name and of its file's, a byte each
+    (linux/include/uapi/linux/nfsd/nfsfh.h). The root is kind 0, and has no name of its own.
+    """
+    head = bytearray(handle[:4])
+    if len(head) < 4 or head[0] != 1 or head[1] != 0 or head[2] >= len(_LINUX_KEYS):
+        return None
+    more = len(handle) - 4 - _LINUX_KEYS[head[2]]
+    if more < 0 or (more == 0) != (head[3] == 0):
+        return None
+    return more == 0
 
 
 def _result(answer, operation):
