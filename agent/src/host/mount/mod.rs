@@ -6,6 +6,7 @@
 
 mod alive;
 mod child;
+mod exported;
 mod ops;
 mod place;
 mod table;

@@ -89,7 +89,7 @@ pub const OPERATIONS: &[Operation] = &[
         answer: "A dict: `state` is `unmounted`, `not_mounted`, or `detached` where the server did not answer; `message` \
                  says why it was detached",
         doc: "Unmounts what is mounted there, which has to be the storage server's own. FileSystemBusyEx names the \
-              processes, mounts and devices in the way. A file server that does not answer within 30 s is not waited \
+              processes, mounts, devices and exports in the way. A file server that does not answer within 30 s is not waited \
               for: what waits for it is ended and the mount is detached; what had not been written is lost. One that \
               answers, and is slow, has 180 s more to take what is to be written.",
         deadline: UNMOUNT.saturating_add(unmount::WRITING).saturating_add(SLACK),
@@ -100,7 +100,8 @@ pub const OPERATIONS: &[Operation] = &[
     Operation {
         name: "mount.users",
         args: &[AT],
-        answer: "A list of texts: `process 4711 (dd)`, `the mount on /x/y`, `loop device /dev/loop0`, `swap on /x/s`",
+        answer: "A list of texts: `process 4711 (dd)`, `the mount on /x/y`, `loop device /dev/loop0`, `swap on /x/s`, \
+                 `this host's NFS server, which exports /x`",
         doc: "Who keeps the mount there from being unmounted.",
         deadline: LOOK,
         needs: &[],

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::alive;
 use super::child::{self, Running};
+use super::exported;
 use super::table::{Mounted, Table};
 use super::users::{self, User};
 use super::{Clock, missing, place, read};
@@ -91,18 +92,40 @@ async fn write_back(mount: &Mounted, mut running: Running) -> Result<()> {
     Err(Error::new(Kind::Timeout, text))
 }
 
-/// As umount(8) does it. Busy with nobody there is nobody for long: a service that starts copies the mount table.
+/// As umount(8) does it. Busy with nobody there is nobody for long: a service that starts copies the mount table, and
+/// what this host's NFS server remembers it forgets.
 async fn ordinarily(mount: &Mounted, left: Duration) -> Result<Attempt> {
     let clock = Clock::new(left);
     loop {
         let attempt = attempt("umount", &["--"], &mount.at, clock.left()).await?;
         let Attempt::Ended(ended) = &attempt else { return Ok(attempt) };
         let Some(table) = still(mount)? else { return Ok(attempt) };
-        let again = ended.said.contains("busy") && clock.left() > left - left / 5;
-        if !again || !users::of(mount, &table).await.is_empty() {
+        if !ended.said.contains("busy") || !users::of(mount, &table).await.is_empty() {
+            return Ok(attempt);
+        }
+        let until = if let_go(mount) { left / 5 } else { left - left / 5 };
+        if clock.left() < until {
             return Ok(attempt);
         }
         tokio::time::sleep(BETWEEN).await;
+    }
+}
+
+/// Has this host's NFS server forget that it does not export the mount, where it has been asked; whether it has forgotten.
+fn let_go(mount: &Mounted) -> bool {
+    if !exported::remembered(&mount.at).denied {
+        return false;
+    }
+    let at = mount.at.display();
+    match exported::forget() {
+        Ok(()) => {
+            tracing::info!(mount_point = %at, "had this host's NFS server forget that it does not export it");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(mount_point = %at, %error, "this host's NFS server holds it");
+            false
+        }
     }
 }
 
@@ -132,6 +155,9 @@ async fn refused(mount: &Mounted, table: &Table, said: &str) -> Error {
         return Error::new(Kind::OperationFailed, format!("{at} cannot be unmounted: {said}"));
     }
     let who = match users.as_slice() {
+        [] if exported::remembered(&mount.at).denied => {
+            "this host's NFS server, which was asked for it by a client (exportfs -f lets it go)".to_owned()
+        }
         [] => "somebody in another mount namespace, or the kernel".to_owned(),
         users => users.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };
@@ -150,6 +176,8 @@ async fn detach(mount: &Mounted, mut stuck: Vec<Running>, deadline: Duration) ->
         child::run("umount", words, FORCED).await.map_err(|error| missing("umount", &error))
     };
     for round in 0..ROUNDS {
+        // Afterwards, when the mount has no path any more, it could not be told by it.
+        let_go(mount);
         umount(&["--"]).await?;
         tokio::time::sleep(BETWEEN).await;
         let Some(table) = still(mount)? else { break };

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use super::exported;
 use super::table::{Mounted, Table};
 
 /// How long looking may take: /proc itself can wait for a process that hangs.
@@ -31,6 +32,8 @@ pub enum User {
     Loop(String),
     /// The kernel swaps to a file there.
     Swap(String),
+    /// A directory there that this host exports.
+    Export(String),
 }
 
 impl fmt::Display for User {
@@ -40,6 +43,7 @@ impl fmt::Display for User {
             User::Mount(at) => write!(f, "the mount on {at}"),
             User::Loop(device) => write!(f, "loop device {device}"),
             User::Swap(file) => write!(f, "swap on {file}"),
+            User::Export(path) => write!(f, "this host's NFS server, which exports {path}"),
         }
     }
 }
@@ -87,6 +91,9 @@ fn look(mount: &Mounted, tell: &mpsc::Sender<User>) {
         if let Some(file) = line.split_whitespace().next().filter(|file| here(Path::new(file))) {
             let _ = tell.send(User::Swap(file.to_owned()));
         }
+    }
+    for path in exported::remembered(&mount.at).exports {
+        let _ = tell.send(User::Export(path.display().to_string()));
     }
     let pids = names("/proc").filter_map(|name| name.to_str()?.parse::<i32>().ok());
     for pid in pids {
