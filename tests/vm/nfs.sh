@@ -34,6 +34,8 @@ state_is() { [ "$(jq -r .state "$1/record")" = "$2" ]; }
 mount_is() { [ "$(findmnt -rno SOURCE --mountpoint "$1")" = "$2" ]; }
 # mounted_with PLACE OPTION: one of the mount's options
 mounted_with() { findmnt -rno OPTIONS --mountpoint "$1" | tr , '\n' | grep -qx -- "$2"; }
+# remembered DIR: this host's NFS server was asked for it, and does not export it
+remembered() { grep -q "^# $1[[:blank:]]" /proc/net/rpc/nfsd.export/content; }
 same() { cmp "$1" "$2"; }
 # Processes that wait uninterruptibly
 waiting() { ps -eo stat=,pid=,comm= | grep '^D' || true; }
