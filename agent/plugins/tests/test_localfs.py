@@ -15,8 +15,8 @@ from support import Bench, ended, in_process, need, run  # noqa: E402
 from OSCPlugin import (  # noqa: E402
     ABILITY_TYPES, FS_STATES, FileSystemAlreadyMountedEx, FileSystemBusyEx, InvalidFSTypeEx, InvalidValueEx, MissingKeyEx,
     NoSuchOperationEx, OperationFailedEx, OperationPreReqNotMetEx, PermissionDeniedEx, ValueFormatEx)
-from osc.localfs import devices, files, kernel  # noqa: E402
-from osc.localfs.LocalFS import LocalFS  # noqa: E402
+from osc.localfs import devices, kernel, paths  # noqa: E402
+from osc.localfs.LocalFS import FAMILY, LocalFS  # noqa: E402
 
 MIB = 1 << 20
 SIZE = {"xfs": 320 * MIB, "btrfs": 256 * MIB, "ext4": 64 * MIB}
@@ -33,7 +33,7 @@ class Scenarios(object):
     @classmethod
     def setUpClass(cls):
         need("mkfs." + cls.kind, "losetup", "blkid", "wipefs")
-        if not devices.have(cls.kind):
+        if not FAMILY.have(cls.kind):
             raise unittest.SkipTest("this kernel has no " + cls.kind)
 
     def setUp(self):
@@ -320,7 +320,7 @@ class Scenarios(object):
         self.assertEqual(LocalFS.getFileSystemSnapLimits(self.ss, fs)["current"], 1)
         self.assertEqual(LocalFS.getFileSystemCloneLimits(self.ss, fs)["current"], 2)
         self.assertGreater(LocalFS.getFileSystemCloneLimits(self.ss, fs)["max"], 2)
-        self.assertNotIn(files.SNAPS, [each["file_path"] for each in LocalFS.list(self.ss, fs, {"file_path": ""})])
+        self.assertNotIn(paths.SNAPS, [each["file_path"] for each in LocalFS.list(self.ss, fs, {"file_path": ""})])
         for call in (LocalFS.destroy, lambda *args: LocalFS.resize(*(args + (8 * MIB,)))):
             self.assertRaises(InvalidValueEx, call, self.ss, fs, snap)
         self.assertRaises(FileSystemBusyEx, LocalFS.destroy, self.ss, fs, record)
@@ -376,11 +376,20 @@ class Scenarios(object):
                         os.unlink(self.path("half"))
         LocalFS.snapRestore(self.ss, fs, record, snap)
         self.assertEqual(digest(self.path("f")), old)
-        self.assertEqual([name for name in os.listdir(self.path(files.SNAPS)) if name.startswith(".new-")], [])
+        self.assertEqual([name for name in os.listdir(self.path(paths.SNAPS)) if name.startswith(".new-")], [])
 
 
 class OnXfs(Scenarios, unittest.TestCase):
     kind = "xfs"
+
+
+class OnXfsWithoutNamelessFiles(OnXfs):
+    """As on OCFS2: the kernel takes O_TMPFILE for an attempt to write to a directory."""
+
+    def setUp(self):
+        self.addCleanup(setattr, kernel, "O_TMPFILE", kernel.O_TMPFILE)
+        kernel.O_TMPFILE = os.O_DIRECTORY
+        super(OnXfsWithoutNamelessFiles, self).setUp()
 
 
 class OnBtrfs(Scenarios, unittest.TestCase):
@@ -403,10 +412,9 @@ class Validation(unittest.TestCase):
 
     def test_the_best_file_system_that_fits_is_chosen(self):
         need("mkfs.xfs", "mkfs.btrfs", "mkfs.ext4")
-        from osc.localfs.LocalFS import _kind
         for size, kind in ((300 * MIB, "xfs"), (200 * MIB, "btrfs"), (10 * MIB, "ext4")):
-            self.assertEqual(_kind({}, {}, size), kind)
-        self.assertRaises(InvalidValueEx, _kind, {"extra_info": "fstype=ext4"}, {"extra_info": "fstype=xfs"}, MIB)
+            self.assertEqual(FAMILY.kind_for({}, {}, size), kind)
+        self.assertRaises(InvalidValueEx, FAMILY.kind_for, {"extra_info": "fstype=ext4"}, {"extra_info": "fstype=xfs"}, MIB)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,16 @@ Everything raises IOError or OSError; the caller knows which element it was abou
 
 import ctypes
 import errno
-import fcntl
 import os
 import time
 
-FICLONE = 0x40049409            # linux/fs.h
+from osc.localfs.kernel import NOT_HERE, can_share, nameless, reflink
+
+__all__ = ["allocated", "can_reflink", "copy", "create", "extents", "reflink", "unshare", "unshares_in_place"]
 SEEK_DATA, SEEK_HOLE = 3, 4     # unistd.h; Python 2 has no names for them
-O_TMPFILE = 0o20000000 | os.O_DIRECTORY  # asm-generic/fcntl.h, the same on x86, ARM and POWER little endian
 FALLOC_FL_UNSHARE_RANGE = 0x40  # linux/falloc.h
 FALLOC_FL_KEEP_SIZE = 0x01
 CHUNK = 1 << 20
-NOT_HERE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -33,29 +32,12 @@ def create(path, size):
     return fd
 
 
-def reflink(source, target):
-    """Makes the open file `target` share all blocks of `source`, at one instant. False where the file system cannot."""
-    try:
-        fcntl.ioctl(target, FICLONE, source)
-    except (IOError, OSError) as refused:
-        if refused.errno in NOT_HERE:
-            return False
-        raise
-    return True
-
-
 def can_reflink(folder):
-    """Whether files in `folder` can share blocks. Leaves no trace: it tries with two nameless files."""
-    fds = []
+    """Whether files in `folder` can share blocks."""
     try:
-        for _ in range(2):
-            fds.append(os.open(folder, O_TMPFILE | os.O_RDWR, 0o600))
-        return reflink(fds[0], fds[1])
+        return can_share(folder)
     except (IOError, OSError):
         return False
-    finally:
-        for fd in fds:
-            os.close(fd)
 
 
 def extents(fd, start, size):
@@ -131,7 +113,7 @@ def _fallocate_unshare(fd, start, length):
 def unshares_in_place(folder):
     """Whether blocks can be unshared below a running writer: a nameless file tells."""
     try:
-        fd = os.open(folder, O_TMPFILE | os.O_RDWR, 0o600)
+        fd = nameless(folder)
     except (IOError, OSError):
         return False
     try:

@@ -14,21 +14,8 @@ from OSCPlugin import CloneFailedEx, FileSystemBusyEx, InvalidValueEx, NoSuchOpe
 from osc.localfs import files, kernel
 
 STEP = 1 << 30
+can_share = kernel.can_share
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def can_share(root):
-    """Whether the server shares blocks between files there; two files that have lost their names tell."""
-    fds = []
-    try:
-        for _ in range(2):
-            place = os.path.join(root, ".osc-%s" % uuid.uuid4().hex)
-            fds.append(os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-            os.unlink(place)
-        return kernel.reflink(fds[0], fds[1])
-    finally:
-        for fd in fds:
-            os.close(fd)
 
 
 def clone(root, source, target):

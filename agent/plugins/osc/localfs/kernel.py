@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import struct
+import uuid
 
 FICLONE = 0x40049409            # linux/fs.h
 FS_IOC_FIEMAP = 0xC020660B      # linux/fs.h
@@ -18,6 +19,7 @@ O_TMPFILE = 0o20000000 | os.O_DIRECTORY
 AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
 # What the kernel answers where it, or the file system, cannot copy or share blocks that way.
 NOT_HERE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS)
+NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR)  # the file system's answer to O_TMPFILE, and that of kernels before it
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,8 +44,33 @@ def reflink(source, target):
     return True
 
 
+def nameless(folder):
+    """A new file in `folder` to try things with: it has no name, and is gone when closed."""
+    try:
+        return os.open(folder, O_TMPFILE | os.O_RDWR, 0o600)
+    except OSError as wrong:
+        if wrong.errno not in NO_TMPFILE:
+            raise
+    place = os.path.join(folder, ".osc-%s" % uuid.uuid4().hex)
+    fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    os.unlink(place)
+    return fd
+
+
+def can_share(folder):
+    """Whether files in `folder` can share blocks: two nameless ones tell."""
+    fds = []
+    try:
+        for _ in range(2):
+            fds.append(nameless(folder))
+        return reflink(fds[0], fds[1])
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
 def link_nameless(fd, path):
-    """Gives the O_TMPFILE file `fd` its name; EEXIST where that is taken."""
+    """Gives the open file `fd` a name, which may be its first; EEXIST where that is taken."""
     if _libc.linkat(AT_FDCWD, _bytes("/proc/self/fd/%d" % fd), AT_FDCWD, _bytes(path), AT_SYMLINK_FOLLOW) != 0:
         _raise(path)
 
