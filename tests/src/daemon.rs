@@ -60,9 +60,9 @@ impl Agent {
     pub fn under(python: Python) -> Agent {
         let mut agent = Agent::prepare();
         let path = python.path().expect("the test needs it").display().to_string();
-        agent.configure(&format!(
-            "[interpreters]\n\"osc.filearray\" = {path:?}\n\"osc.localfs\" = {path:?}\n\"osc.generic\" = {path:?}\n"
-        ));
+        let stock = ["filearray", "generic", "lio", "localfs", "ocfs2"];
+        let rows: String = stock.iter().map(|module| format!("\"osc.{module}\" = {path:?}\n")).collect();
+        agent.configure(&format!("[interpreters]\n{rows}"));
         agent.launch();
         agent
     }

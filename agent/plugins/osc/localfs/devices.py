@@ -16,17 +16,20 @@ from OSCPlugin import (
 from . import kernel
 
 
-def run(words, what, failed=OperationFailedEx):
-    """Output of a command. Raises `failed` with what was being done and the command's own words."""
+def run(words, what, complaint=None):
+    """Output of a command. Raises OperationFailedEx with what was being done and the command's own words.
+
+    Some commands fail with status 0: then a line of their complaints begins with `complaint`."""
     with open(os.devnull, "rb") as nothing:
         try:
             process = subprocess.Popen(words, stdin=nothing, stdout=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=True)
         except OSError as wrong:
             raise OperationPreReqNotMetEx("%s: %s cannot be run: %s" % (what, words[0], wrong.strerror))
         out, err = process.communicate()
-    if process.returncode != 0:
+    complained = complaint and any(line.startswith(complaint.encode("ascii")) for line in err.splitlines())
+    if process.returncode != 0 or complained:
         said = " ".join((err.strip() or out.strip()).decode("utf-8", "replace").split())
-        raise failed("%s: %s" % (what, said or "%s ended with status %d" % (words[0], process.returncode)))
+        raise OperationFailedEx("%s: %s" % (what, said or "%s ended with status %d" % (words[0], process.returncode)))
     return str(out.decode("utf-8", "replace")) if str is not bytes else out
 
 

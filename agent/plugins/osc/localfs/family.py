@@ -178,7 +178,7 @@ class Family(object):
                                        "on it is needed" % (device, reason))
             try:
                 devices.run([word.format(**words) for word in command], "making %s on %s" % (kind, device))
-                devices.run([word.format(**words) for word in how["label"]], "labelling %s" % device)
+                devices.run([word.format(**words) for word in how["label"]], "labelling %s" % device, how.get("complaint"))
             except BaseException:
                 with open(os.devnull, "r+b") as nothing:
                     # It was blank before.
@@ -198,7 +198,8 @@ class Family(object):
 
     def grow(self, device, kind, size):
         """Grows the file system to `size` bytes where it is mounted, else in a mount namespace that ends with the command."""
-        command = self.kinds[kind]["grow"]
+        how = self.kinds[kind]
+        command = how["grow"]
         self.require(kind, command[0])
         if kind == "ext4" and not kernel.may_use_resources():
             raise PermissionDeniedEx("ext4 only grows for processes with CAP_SYS_RESOURCE, which this one has not got")
@@ -211,11 +212,11 @@ class Family(object):
         words = dict(device=device, place=places[0] if places else private, size=size, kib=size // 1024,
                      blocks=size // self.block(device, kind))
         command = [word.format(**words) for word in command]
-        if not places and not self.kinds[kind].get("grows_unmounted"):
+        if not places and not how.get("grows_unmounted"):
             IPlugin.checkRequired("unshare", "mount")
             script = 'mount -t "$1" "$2" "$3" && shift 3 && "$@"'
             command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", kind, device, private] + command
-        devices.run(command, "growing %s" % device)
+        devices.run(command, "growing %s" % device, how.get("complaint"))
 
     def label_for(self, name, uuid, kind):
         """The label that marks a file system as ours and holds its name, or as much as fits and then PARTLY."""

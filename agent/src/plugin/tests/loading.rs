@@ -9,6 +9,7 @@ const STOCK: &[&str] = &[
     "osc.generic.SCSIPlugin.GenericPlugin",
     "osc.lio.LIOArray.LIOArray",
     "osc.localfs.LocalFS.LocalFS",
+    "osc.ocfs2.OCFS2.OCFS2Plugin",
 ];
 
 #[tokio::test]
