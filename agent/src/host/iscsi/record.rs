@@ -106,17 +106,25 @@ impl Node {
         let folder = format!("{},{},{}", self.address, self.port, self.tpgt);
         database(roots, "nodes").map(|dir| dir.join(&self.target).join(folder).join(&self.iface))
     }
+
+    /// The link to it among iscsiadm's records that no discovery of its own made.
+    fn link(&self, roots: &Roots) -> Option<PathBuf> {
+        let Node { target, address, port, tpgt, iface } = self;
+        database(roots, "static").map(|dir| dir.join(format!("{target},{address},{port},{tpgt},{iface}")))
+    }
 }
 
-/// Removes the record of a node, and the directories that were made for it.
+/// Removes the record of a node, the link to it, and the directories that were made for it.
 ///
 /// # Errors
 /// When it is there and cannot be removed.
 pub fn forget(roots: &Roots, node: &Node) -> io::Result<()> {
-    let Some(file) = node.file(roots) else { return Ok(()) };
-    match std::fs::remove_file(&file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    let (Some(file), Some(link)) = (node.file(roots), node.link(roots)) else { return Ok(()) };
+    for path in [&file, &link] {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     // Others' records may be in them.
     for dir in file.ancestors().skip(1).take(2) {

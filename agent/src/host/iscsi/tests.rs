@@ -69,8 +69,8 @@ impl Rig {
 
     fn nodes(&self) -> String {
         let output = std::process::Command::new("find")
-            .arg(self.tree.path("iscsi/nodes"))
-            .args(["-type", "f"])
+            .args([self.tree.path("iscsi/nodes"), self.tree.path("iscsi/static")])
+            .args(["!", "-type", "d"])
             .output();
         String::from_utf8(output.unwrap().stdout).unwrap()
     }
