@@ -88,12 +88,14 @@ impl Host {
         &self.inner.roots
     }
 
-    /// The iSCSI targets that are the storage server's own.
+    /// The iSCSI targets that are the storage server's own: those that its record names, or where it names none
+    /// yet, what was discovered. A portal may be several arrays'.
     pub fn targets_of(&self, scope: &Scope) -> BTreeSet<String> {
-        let mut targets: BTreeSet<_> = scope.storage_ids().iter().cloned().collect();
+        if !scope.storage_ids().is_empty() {
+            return scope.storage_ids().iter().cloned().collect();
+        }
         let discovered = self.inner.discovered.lock().unwrap_or_else(PoisonError::into_inner);
-        targets.extend(discovered.get(&scope.ss_uuid()).into_iter().flatten().cloned());
-        targets
+        discovered.get(&scope.ss_uuid()).into_iter().flatten().cloned().collect()
     }
 
     fn ifaces(&self) -> MutexGuard<'_, HashMap<String, usize>> {

@@ -3,7 +3,7 @@
 //! The scope of a call is made from the records that the agent itself gives to it, before the plug-in
 //! runs, so that nothing a plug-in does widens it:
 //! - portals: `access_host` and `access_port`, or those of every access descriptor;
-//! - targets: those in `storage_id`, and those that a discovery at one of these portals named;
+//! - targets: those in `storage_id`; where it names none, those that a discovery at one of these portals named;
 //! - devices: those behind sessions with these targets; of a SAN, those behind the remote ports in
 //!   `storage_id`, or where it names none, every SCSI device that does not come over iSCSI;
 //! - credentials: those of the record, each for its own portal;

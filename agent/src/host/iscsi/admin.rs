@@ -222,6 +222,7 @@ impl Admin {
             .map_err(|error| undiscovered(&place, &format!("its name is not known: {error}")))?
             .collect();
         let mut why = "its name has no address".to_owned();
+        let through = netdev.map(|netdev| format!("through {netdev}: ")).unwrap_or_default();
         for address in addresses {
             let attempt = async {
                 let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -230,8 +231,8 @@ impl Admin {
             };
             match tokio::time::timeout(CONNECT, attempt).await {
                 Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) => why = error.to_string(),
-                Err(_) => why = format!("it does not answer within {} s", CONNECT.as_secs()),
+                Ok(Err(error)) => why = format!("{through}{error}"),
+                Err(_) => why = format!("{through}it does not answer within {} s", CONNECT.as_secs()),
             }
         }
         Err(undiscovered(&place, &why))

@@ -167,6 +167,36 @@ async fn targets_of_others_are_neither_logged_in_to_nor_out_of() {
 }
 
 #[tokio::test]
+async fn what_a_shared_portal_tells_of_another_array_stays_another_array_s() {
+    const OTHER: &str = "iqn.2024-01.org.example:other";
+    let rig = Rig::new(1, 0);
+    let (host, port) = &rig.places[0];
+    rig.tree.put("targets", format!("{host}:{port},1 {TARGET}\n{host}:{port},1 {OTHER}\n"));
+    rig.tree.session(9, OTHER, &format!("{host}:{port}"), "LOGGED_IN");
+    let found = rig.ask(rig.record(SECRET), "iscsi.discover").await.unwrap();
+    assert_eq!(found.as_array().unwrap().len(), 2);
+    for op in ["iscsi.login", "iscsi.logout"] {
+        let refused =
+            ask(&rig.tree.host, rig.record(SECRET), op, json!({"targets": [OTHER]})).await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::PermissionDenied, "{op}: {refused}");
+    }
+    assert_eq!(rig.ask(rig.record(SECRET), "iscsi.sessions").await.unwrap(), json!([]));
+    // One that names none takes what there is.
+    let mut open = rig.record(SECRET);
+    open["storage_id"] = json!([]);
+    assert_eq!(rig.ask(open, "iscsi.sessions").await.unwrap()[0]["target"], OTHER);
+}
+
+#[tokio::test]
+async fn a_network_device_that_is_not_there_is_named() {
+    let rig = Rig::new(1, 0);
+    let mut record = rig.record(SECRET);
+    record["netdevs"] = json!(["no-such-nic"]);
+    let error = rig.ask(record, "iscsi.login").await.unwrap_err();
+    assert!(error.message().contains("no-such-nic"), "{error}");
+}
+
+#[tokio::test]
 async fn logging_out_takes_devices_first_and_leaves_an_administrator_s_sessions() {
     let rig = Rig::new(2, 0);
     rig.ask(rig.record(SECRET), "iscsi.login").await.unwrap();
