@@ -139,6 +139,18 @@ fn the_daemons_options_are_in_its_page() {
         page.item(&format!("**{name}**"));
         page.say(text);
     }
+    page.section("Credentials");
+    page.say("What the service manager brings (**systemd.exec**(5), LoadCredential=).");
+    for (name, text) in [
+        ("osc.secret-key", "What passwords in the state are sealed with, instead of secret.key."),
+        (
+            "osc.admin_passwd.SERVER, osc.passwd.SERVER",
+            "A storage server's passwords, by its name or UUID: they go to the plug-in in place of registered ones.",
+        ),
+    ] {
+        page.item(name);
+        page.say(text);
+    }
     page.section("Exit status");
     page.say("0 when told to stop; 1 when it cannot start or go on; 2 on bad usage.");
     page.section("Files");

@@ -1,11 +1,13 @@
 //! The storage server's record as its plug-in gets it: one of the two forms of access context
 //! (specification, "access_descriptor dict definition"), and back.
 
+use super::credential;
 use crate::inventory::Server;
 use crate::plugin::Plugin;
 use crate::plugin::api::PluginType;
 use crate::plugin::version;
 use crate::record::{AccessDescriptor, Dict as _, Problem, StorageServer};
+use crate::store;
 
 /// Whether the plug-in reads the access context as `access_descriptors` (Form 2).
 pub fn reads_descriptors(plugin: &Plugin, record: &StorageServer) -> bool {
@@ -20,7 +22,11 @@ pub fn reads_descriptors(plugin: &Plugin, record: &StorageServer) -> bool {
 
 /// The record as the plug-in of `server` gets it.
 pub fn sent(server: &Server, plugin: &Plugin) -> StorageServer {
-    in_form(&server.record, reads_descriptors(plugin, &server.record))
+    let mut record = StorageServer::clone(&server.record);
+    if let Some(dir) = store::credentials_directory() {
+        credential::fill_in(&mut record, &dir);
+    }
+    in_form(&record, reads_descriptors(plugin, &record))
 }
 
 /// The record with its access context in Form 2 or Form 1, whichever it was registered with.
@@ -82,6 +88,8 @@ pub fn merge(known: &mut StorageServer, sent: &StorageServer, mut answer: Storag
     let ports: Vec<_> = known.access_descriptors.iter().flatten().map(|each| each.access_port).collect();
     known.access_descriptors = registered.access_descriptors;
     known.access_host = registered.access_host;
+    // What was sent may have been a credential, which is nobody's to keep.
+    known.admin_passwd = registered.admin_passwd;
     known.username = registered.username;
     known.passwd = registered.passwd;
     known.access_port = registered.access_port;
@@ -162,6 +170,18 @@ mod tests {
         assert_eq!(known.access_host, None);
         let ports: Vec<_> = known.access_descriptors.iter().flatten().map(|each| each.access_port).collect();
         assert_eq!((ports, known.status.as_deref()), (vec![Some(860), None], Some("ok")));
+    }
+
+    #[test]
+    fn a_password_that_was_not_registered_is_not_kept() {
+        let registered = record(json!({"name": "a", "admin_passwd": ""}));
+        let mut sent = registered.clone();
+        sent.admin_passwd = Some(crate::record::Secret::new("given".into()));
+        sent.passwd = sent.admin_passwd.clone();
+        let mut known = registered.clone();
+        let answer = record(json!({"name": "a", "admin_passwd": "given", "passwd": "given", "status": "ok"}));
+        assert_eq!(merge(&mut known, &sent, answer), vec![]);
+        assert_eq!((known.admin_passwd, known.passwd), (registered.admin_passwd, None));
     }
 
     #[test]

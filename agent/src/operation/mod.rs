@@ -7,6 +7,7 @@ pub mod ability;
 pub mod args;
 pub mod call;
 pub mod context;
+pub mod credential;
 pub mod locks;
 pub mod merge;
 mod split;

@@ -22,6 +22,7 @@ use crate::inventory::Operation;
 use crate::pulse::Pulse;
 
 pub use rows::{Loaded, LoadedServer, Row, RowChange, ServerRow};
+pub use seal::credentials_directory;
 use writer::{Durable, Job};
 
 /// The name of the database in the state directory.

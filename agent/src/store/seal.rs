@@ -6,7 +6,7 @@
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::{Aead as _, AeadCore as _, KeyInit as _, OsRng, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -23,14 +23,19 @@ const CREDENTIAL: &str = "osc.secret-key";
 const KEY: usize = 32;
 const NONCE: usize = 24;
 
+/// Where the service manager has put credentials, if it brought any.
+pub fn credentials_directory() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
 /// The key of one state directory.
 pub struct Key(XChaCha20Poly1305);
 
 impl Key {
     /// Reads the key, the service manager's before the state directory's, or makes one where there is none.
     pub fn open(dir: &Path) -> Result<Key> {
-        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
-        Key::open_with(dir, credentials.as_deref().map(Path::new))
+        let credentials = credentials_directory();
+        Key::open_with(dir, credentials.as_deref())
     }
 
     fn open_with(dir: &Path, credentials: Option<&Path>) -> Result<Key> {

@@ -33,6 +33,7 @@ pub fn tests() -> Vec<Trial> {
         both("what_is_no_exception_of_the_method_is_a_plug_in_fault", errors::faults),
         both("words_of_any_script_arrive_whole", errors::scripts),
         both("the_access_context_has_the_form_that_the_plug_in_reads", access::forms),
+        both("passwords_that_the_service_manager_brings_are_not_kept", access::credentials),
         both("a_handle_of_any_bytes_goes_back_and_nowhere_else", handles::bytes),
         both("the_handle_of_a_file_goes_back_too_and_its_file_system_stays", handles::files),
         both("the_limits_of_one_module_are_its_own", memory::limits),

@@ -59,3 +59,48 @@ pub fn forms(python: Python) {
     }
     assert!(!agent.log().contains("-secret"));
 }
+
+pub fn credentials(python: Python) {
+    let mut agent = puppet::prepare(python);
+    let brought = agent.home().join("credentials");
+    std::fs::create_dir(&brought).unwrap();
+    for key in ["admin_passwd", "passwd"] {
+        std::fs::write(brought.join(format!("osc.{key}.brought")), format!("{key}-brought\n")).unwrap();
+    }
+    agent.env("CREDENTIALS_DIRECTORY", &brought.display().to_string());
+    agent.launch();
+    let puppet = Puppet::strings(&agent, "brought");
+    let mut record = puppet.record("Array.Array");
+    record.as_object_mut().unwrap().extend(
+        json!({"storage_type": "iSCSI", "admin_passwd": "", "access_host": "h", "username": "u"})
+            .as_object()
+            .unwrap()
+            .clone(),
+    );
+    agent.register(&plugin("Array.Array"), &record);
+    agent.oscctl(["server", "refresh", "brought"]).ok();
+    let notes = puppet.notes();
+    assert!(notes.len() > 3);
+    for note in &notes {
+        let sent = &note["args"]["ss_record"];
+        assert_eq!(
+            (&sent["admin_passwd"], &sent["passwd"]),
+            (&json!("admin_passwd-brought"), &json!("passwd-brought"))
+        );
+    }
+    // They stay the service manager's: without them, the plug-in gets none.
+    agent.end(nix::sys::signal::Signal::SIGTERM);
+    for key in ["admin_passwd", "passwd"] {
+        std::fs::remove_file(brought.join(format!("osc.{key}.brought"))).unwrap();
+    }
+    agent.launch();
+    let before = puppet.notes().len();
+    agent.oscctl(["server", "refresh", "brought"]).ok();
+    let notes = puppet.notes();
+    assert!(notes.len() > before);
+    for note in &notes[before..] {
+        let sent = &note["args"]["ss_record"];
+        assert!(!sent.to_string().contains("-brought"), "{sent}");
+    }
+    assert!(!agent.log().contains("-brought"));
+}
