@@ -11,7 +11,7 @@ import subprocess
 
 from OSCPlugin import (
     ABILITY_TYPES, BACKING_DEVICE_TYPES, FileSystemBusyEx, IPlugin, InvalidFSTypeEx, InvalidValueEx, MissingKeyEx,
-    OperationFailedEx, OperationPreReqNotMetEx, PermissionDeniedEx)
+    OperationPreReqNotMetEx, PermissionDeniedEx)
 
 from . import devices, kernel
 from .kinds import BEST_FIRST, KINDS, MIB

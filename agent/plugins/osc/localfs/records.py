@@ -6,7 +6,7 @@ import os
 import uuid
 
 from OSCPlugin import (
-    FS_STATES, FileSystemBusyEx, InvalidValueEx, MissingKeyEx, OperationFailedEx, PermissionDeniedEx, ValueFormatEx)
+    FS_STATES, FileSystemBusyEx, InvalidValueEx, MissingKeyEx, PermissionDeniedEx, ValueFormatEx)
 
 from . import devices, kernel
 from .family import name_in
