@@ -34,6 +34,9 @@ const LOGIN_FAILURES: &[(i32, &str)] = &[
     (24, "the target refuses the user name or the CHAP secret"),
 ];
 
+/// Open-iscsi's interface record that goes by the routes.
+const DEFAULT_IFACE: &str = "default";
+
 /// How long a portal may take to accept a connection, before open-iscsi is troubled with it.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -145,8 +148,12 @@ impl Admin {
     /// # Errors
     /// [`Kind::OperationFailed`] when it cannot be made.
     pub fn hold_iface(&self, node: &Node, netdev: Option<&str>) -> Result<Iface> {
-        Iface::hold(&self.host, &node.iface, netdev).map_err(|error| {
-            let text = format!("the interface record {} cannot be made: {error}", node.iface);
+        self.hold(&node.iface, netdev)
+    }
+
+    fn hold(&self, name: &str, netdev: Option<&str>) -> Result<Iface> {
+        Iface::hold(&self.host, name, netdev).map_err(|error| {
+            let text = format!("the interface record {name} cannot be made: {error}");
             Error::new(Kind::OperationFailed, text)
         })
     }
@@ -168,19 +175,22 @@ impl Admin {
         }
     }
 
-    /// Asks a portal for its targets (SendTargets), and leaves nothing in the database.
+    /// Asks a portal for its targets (SendTargets), through the network device if one is given, and leaves
+    /// nothing in the database.
     ///
     /// # Errors
     /// [`Kind::TargetDiscovery`] with the reason.
     pub async fn discover(&self, portal: &Portal, netdev: Option<&str>) -> Result<Vec<Found>> {
         let place = portal_text(&portal.host, portal.port);
         self.reach(portal, netdev).await?;
+        let iface = netdev.map_or_else(|| DEFAULT_IFACE.to_owned(), |_| record::iface_name(netdev));
+        let _held = netdev.map(|_| self.hold(&iface, netdev)).transpose()?;
         let plain =
-            ["-m", "discovery", "-t", "sendtargets", "-p", &place, "-I", "default", "-o", "nonpersistent"];
+            ["-m", "discovery", "-t", "sendtargets", "-p", &place, "-I", &iface, "-o", "nonpersistent"];
         let mut ended = self.run(&plain).await?;
         // Many an array wants CHAP for logins alone, and some of those refuse it in a discovery.
         if !matches!(ended.status, Some(0 | NO_OBJECTS)) && portal.login.is_some() {
-            ended = self.discover_with_chap(portal, &place).await?;
+            ended = self.discover_with_chap(portal, &place, &iface).await?;
         }
         match ended.status {
             Some(0) => Ok(ended.stdout.lines().filter_map(parse_found).collect()),
@@ -192,11 +202,11 @@ impl Admin {
 
     /// The same with a discovery record, the only way to give iscsiadm a secret; afterwards the record is as
     /// it was before.
-    async fn discover_with_chap(&self, portal: &Portal, place: &str) -> Result<Ended> {
+    async fn discover_with_chap(&self, portal: &Portal, place: &str, iface: &str) -> Result<Ended> {
         let file = record::discovery_file(self.host.roots(), &portal.host, portal.port)
             .ok_or_else(|| undiscovered(place, "open-iscsi has no database on this host"))?;
         let before = std::fs::read_to_string(&file).ok().map(zeroize::Zeroizing::new);
-        let which = ["-m", "discoverydb", "-t", "sendtargets", "-p", place, "-I", "default"];
+        let which = ["-m", "discoverydb", "-t", "sendtargets", "-p", place, "-I", iface];
         let with = |words: &[&'static str]| [which.as_slice(), words].concat();
         let ended = async {
             succeeded(self.run(&with(&["-o", "new"])).await?, "the discovery record", place)?;

@@ -188,6 +188,19 @@ async fn what_a_shared_portal_tells_of_another_array_stays_another_array_s() {
 }
 
 #[tokio::test]
+async fn a_discovery_goes_through_the_network_device_too() {
+    let rig = Rig::new(1, 0);
+    let mut record = rig.record(SECRET);
+    record["netdevs"] = json!(["no-such-nic", "lo"]);
+    let answer = rig.ask(record, "iscsi.login").await.unwrap();
+    assert_eq!(answer["sessions"][0]["iface"], "osc-lo");
+    assert!(answer["failed"][0]["message"].as_str().unwrap().contains("no-such-nic"), "{answer}");
+    let asked = std::fs::read_to_string(rig.tree.path("argv")).unwrap();
+    let discovery = asked.lines().find(|line| line.contains("-m discovery")).unwrap();
+    assert!(discovery.contains("-I osc-lo"), "{asked}");
+}
+
+#[tokio::test]
 async fn a_network_device_that_is_not_there_is_named() {
     let rig = Rig::new(1, 0);
     let mut record = rig.record(SECRET);
