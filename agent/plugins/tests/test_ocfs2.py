@@ -87,7 +87,7 @@ class OnALoopDevice(unittest.TestCase):
             disk.seek(8192)
             raw = bytearray(disk.read(512))
             raw[0xE0:0xE2] = struct.pack("<H", struct.unpack_from("<H", bytes(raw), 0xE0)[0] & ~8 | 0x4000)
-            raw[0x160:0x178] = b"o2cb\0\0\0\0pool".ljust(24, b"\0")
+            raw[0x160:0x178] = b"o2cb\0\0\0\0pool\0junk".ljust(24, b"\0")
             disk.seek(8192)
             disk.write(raw)
         fs, = OCFS2Plugin.listFileSystems(self.ss)

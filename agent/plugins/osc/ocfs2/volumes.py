@@ -31,7 +31,8 @@ class Superblock(object):
         self.cluster_size = 1 << struct.unpack_from("<I", raw, IN_SUPERBLOCK + 0x3C)[0]
         self.size = struct.unpack_from("<I", raw, 0x14)[0] * self.cluster_size
         self.local = bool(struct.unpack_from("<I", raw, IN_SUPERBLOCK + 0x20)[0] & LOCAL_MOUNT)
-        self.cluster = str(raw[IN_SUPERBLOCK + 0xA8:IN_SUPERBLOCK + 0xB8].rstrip(b"\0").decode("ascii", "replace"))
+        name = raw[IN_SUPERBLOCK + 0xA8:IN_SUPERBLOCK + 0xB8].partition(b"\0")[0]  # what follows is of no matter
+        self.cluster = str(name.decode("ascii", "replace"))
         # The first group of clusters knows the bitmap's inode, and that how many are used.
         group = self._read(disk, struct.unpack_from("<Q", raw, IN_SUPERBLOCK + 0x48)[0] * self.block)
         bitmap = self._read(disk, struct.unpack_from("<Q", group, 0x20)[0] * self.block)
