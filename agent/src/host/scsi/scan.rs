@@ -2,15 +2,22 @@
 //! asked for, so it takes a wildcard in the request.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::disk::{self, Address, Disk};
 use super::port_name;
 use crate::error::{Error, Kind, Result};
-use crate::host::Host;
 use crate::host::in_use::Users;
 use crate::host::iscsi::session;
 use crate::host::multipath::map::{self, Map};
 use crate::host::operation::Task;
+use crate::host::{Host, Roots};
+
+/// Where sysfs has the devices of the SCSI bus.
+const DEVICES: &str = "bus/scsi/devices";
+
+/// How long the disk driver may take with what a scan found: it attaches disks in the background.
+const ATTACH: Duration = Duration::from_secs(10);
 
 /// A place on the SCSI bus; what is None is every one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +149,8 @@ pub fn allowed(task: &Task, place: &Place) -> Result<()> {
 /// Scans a place, and makes sure that what is there is what this host takes it for: a LUN number that was
 /// given to another volume is another disk, and the old one goes.
 ///
-/// Blocks for as long as the devices take to answer.
+/// Blocks for as long as the devices take to answer, and until what is new has its disk: whoever lists disks
+/// next would miss it.
 ///
 /// # Errors
 /// [`Kind::RefreshFailed`] when the kernel refuses, [`Kind::StorageElementBusy`] when a disk was exchanged
@@ -155,12 +163,30 @@ pub fn scan(host: &Host, place: &Place) -> Result<()> {
             settle(host, &known)?;
         }
     }
+    let before = disk::names(&roots.sys.join(DEVICES));
     let file = roots.sys.join(format!("class/scsi_host/host{}/scan", place.host));
     write(&file, &place.line()).map_err(|error| {
         Error::new(
             Kind::RefreshFailed,
             format!("the kernel does not scan {} of SCSI host {}: {error}", place.line(), place.host),
         )
+    })?;
+    let end = Instant::now() + ATTACH;
+    while !attached(roots, place, &before) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Whether every disk drive at the place that was not there `before` has its block device.
+fn attached(roots: &Roots, place: &Place, before: &[String]) -> bool {
+    const DISK: &str = "0";
+    let dir = roots.sys.join(DEVICES);
+    let is_new =
+        |name: &String| !before.contains(name) && name.parse().is_ok_and(|address| place.covers(&address));
+    disk::names(&dir).iter().filter(|name| is_new(name)).all(|name| {
+        disk::attribute(&dir.join(name).join("type")).as_deref() != Some(DISK)
+            || !disk::names(&dir.join(name).join("block")).is_empty()
     })
 }
 
@@ -211,7 +237,7 @@ pub fn reread(host: &Host, disk: &Disk) -> std::io::Result<()> {
 
 /// Where sysfs has the device at an address.
 pub fn device_dir(host: &Host, address: Address) -> PathBuf {
-    host.roots().sys.join("bus/scsi/devices").join(address.to_string())
+    host.roots().sys.join(DEVICES).join(address.to_string())
 }
 
 /// Writes to a file that is there: sysfs makes none.
@@ -239,6 +265,23 @@ mod tests {
         for wrong in ["", "2", "-:-:-:-", "2:0:0", "2:0:0:x", "2:0:0:1:2"] {
             assert_eq!(Place::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_a_scan_found_counts_once_it_has_its_disk() {
+        let tree = Tree::new();
+        let there = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            attached(tree.host.roots(), &Place::parse("2:0:0:-").unwrap(), &names)
+        };
+        tree.put("sys/bus/scsi/devices/2:0:0:0/type", "0\n");
+        tree.put("sys/bus/scsi/devices/2:0:0:1/type", "31\n");
+        tree.put("sys/bus/scsi/devices/3:0:0:0/type", "0\n");
+        tree.put("sys/bus/scsi/devices/host2/type", "0\n");
+        assert!(!there(&[]));
+        assert!(there(&["2:0:0:0"]), "nobody attached it before either");
+        tree.put("sys/bus/scsi/devices/2:0:0:0/block/sda/size", "8\n");
+        assert!(there(&[]));
     }
 
     #[test]
