@@ -23,6 +23,9 @@ use crate::plugin::api::PluginType;
 /// How long events gather: a disk that comes is ten of them.
 const GATHER: Duration = Duration::from_millis(50);
 
+/// How long they gather at most.
+const GATHER_MOST: Duration = Duration::from_millis(900);
+
 /// When it looks once more: multipathd hears of a path from the kernel as the agent does, and tells its
 /// state a moment later.
 const ONCE_MORE: Duration = Duration::from_millis(400);
@@ -59,8 +62,8 @@ pub async fn keep(core: Arc<Core>, host: Host) {
             while changes.try_recv().is_ok() {}
             let began = Instant::now();
             known.look(&core, &host).await;
-            // Hundreds of disks that come one by one are looked at half of the time, and no more.
-            gather = GATHER.max(began.elapsed());
+            // Hundreds of disks that come one by one are looked at a fifth of the time, and no more.
+            gather = (began.elapsed() * 4).clamp(GATHER, GATHER_MOST);
             once_more = true;
         }
     }

@@ -175,9 +175,12 @@ async fn look(task: Task) -> Result<Value> {
         }
         None => scan::places(&task, targets.as_deref(), task.args.number("lun"))?,
     };
-    for place in places {
+    // The kernel asks the units of one SCSI host after the other, and those of several at the same time.
+    let scans = places.into_iter().map(|place| {
         let host = task.host.clone();
-        let scanned = tokio::task::spawn_blocking(move || scan::scan(&host, &place)).await;
+        tokio::task::spawn_blocking(move || scan::scan(&host, &place))
+    });
+    for scanned in futures_util::future::join_all(scans).await {
         scanned.map_err(|error| Error::internal("scanning", error))??;
     }
     units_of(&task).await
