@@ -199,7 +199,11 @@ pub fn settle(host: &Host, known: &Disk) -> Result<()> {
     let roots = host.roots();
     let Some(now) = disk::at(roots, known.address) else { return Ok(()) };
     let maps: Vec<_> = map::all(roots).into_iter().filter(|map| map.paths.contains(&now.name)).collect();
-    let was_other = !known.identities.is_empty() && now.identities != known.identities;
+    // The identity to go by decides: the lesser ones of a volume may change, and a disk may fail to tell any.
+    let was_other = match (known.identities.first(), now.identities.first()) {
+        (Some(was), Some(is)) => was != is,
+        _ => false,
+    };
     if !was_other && !maps.iter().any(|map| is_foreign(&now, map)) {
         return Ok(());
     }
