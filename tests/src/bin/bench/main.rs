@@ -1,12 +1,13 @@
 //! Measures what `docs/PERFORMANCE.md` tells: every figure as a ratio of two things done in this run.
 //!
-//! Run by `scripts/bench`, which builds what is compared with: `bench PASSTHROUGH_LL [tree] [refresh]`, without a
+//! Run by `scripts/bench`, which builds what is compared with: `bench PASSTHROUGH_LL [tree] [surviving] [refresh]`, without a
 //! part all of it. Prints Markdown.
 
 mod busy;
 mod listening;
 mod reading;
 mod refresh;
+mod surviving;
 mod table;
 mod tree;
 
@@ -23,6 +24,10 @@ fn main() {
             tree::compare(count, passthrough.as_deref());
         }
         busy::compare();
+    }
+    if wanted("surviving") {
+        table::head("Outliving the agent");
+        surviving::compare();
     }
     if wanted("refresh") {
         refresh::compare();

@@ -45,7 +45,11 @@ pub fn elements(server: &Path) -> Vec<String> {
 
 /// An agent with `count` made-up elements, and its server's directory.
 pub fn with_elements(count: usize, more: &str) -> (Agent, PathBuf) {
-    let mut agent = Agent::prepare();
+    with_elements_in(Agent::prepare(), count, more)
+}
+
+/// The same in an agent that has been prepared.
+pub fn with_elements_in(mut agent: Agent, count: usize, more: &str) -> (Agent, PathBuf) {
     agent.log_as_in_service();
     tests::install(&agent, "bench/many");
     agent.launch();
