@@ -102,6 +102,9 @@ async fn run(args: Args, left: Option<fsview::Handover>) -> agent::Result<()> {
     let served = serve(&agent, &args.bus, options, left).await;
     let result = match served {
         Ok((view, bus)) => {
+            if let Some(messenger) = view.messenger() {
+                tokio::spawn(survive::set_apart(messenger));
+            }
             let mut watches = agent.watches();
             watches.extend(view.watches(&agent));
             watches.extend(bus.iter().flat_map(|bus| bus.watches()));

@@ -3,6 +3,7 @@
 //! Whoever started the agent keeps them: systemd in its descriptor store, or [`supervise`], which speaks the same protocol (sd_notify(3),
 //! sd_listen_fds(3)). An agent that is given descriptors at its start goes on with the tree that they belong to.
 
+mod apart;
 mod supervise;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use fsview::Handover;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tracing::warn;
 
+pub use apart::set_apart;
 pub use supervise::supervise;
 
 /// Begins a request to keep descriptors, and one to let them go.

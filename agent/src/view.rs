@@ -58,6 +58,11 @@ impl View {
         self.mounted.took_over()
     }
 
+    /// The process that tells the kernel of changes.
+    pub fn messenger(&self) -> Option<u32> {
+        self.mounted.messenger()
+    }
+
     /// Leaves the tree to a successor, to whom every request goes from now on that this process does not answer. To be followed by the
     /// process's end. Where nobody keeps the tree for one, unmounts. Blocks.
     ///

@@ -65,6 +65,11 @@ impl Messenger {
         Ok(Self { socket: Mutex::new(ours), child: Some(command.spawn()?) })
     }
 
+    /// Its process.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Has a packet written to the device, and returns what the kernel said to it. `None` where the process is gone.
     pub fn carry(&self, packet: &[u8]) -> Option<io::Result<()>> {
         let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,7 +11,12 @@ tree_write() {
 
 agent_pid() { systemctl show -P MainPID oscd.service; }
 # new_agent PID: another process than that one is ready
-new_agent() { [ "$(systemctl is-active oscd.service)" = active ] && [ "$(agent_pid)" != "$1" ]; }
+new_agent() {
+    local pid
+    # The pid first: until systemd has noticed a death, the service is active.
+    pid=$(agent_pid)
+    [ "$pid" != 0 ] && [ "$pid" != "$1" ] && [ "$(systemctl is-active oscd.service)" = active ]
+}
 same_agent() { [ "$(systemctl is-active oscd.service)" = active ] && [ "$(agent_pid)" = "$1" ]; }
 
 # make_array DIR GROUP=SIZE…: a FileArray on an XFS of its own, which shares blocks between copies as it wants
@@ -43,9 +48,9 @@ server_call() {
         busctl --system --timeout=180 call $name "$operation" $name.Operation Wait t 120000 >/dev/null
 }
 
-# start_agent: with patience, for a machine that is emulated and not alone
+# start_agent: with patience for writers, too, on a machine that is emulated and not alone
 start_agent() {
-    mkdir -p /etc/osc
-    printf 'import_deadline = "2m"\nwrite_wait = "3m"\n' >/etc/osc/agent.toml
+    mkdir -p /etc/osc/agent.d
+    echo 'write_wait = "3m"' >/etc/osc/agent.d/10-writers.toml
     systemctl start oscd.service
 }

@@ -35,6 +35,7 @@ pub struct Mounted {
     pub(super) hands: [Arc<Hands>; 2],
     pub(super) sessions: Vec<BackgroundSession>,
     pub(super) teller: Option<JoinHandle<()>>,
+    pub(super) messenger: Option<u32>,
     pub(super) took_over: bool,
     pub(super) unmounted: bool,
 }
@@ -53,6 +54,11 @@ impl Mounted {
     /// What the threads of each connection have in hand: of the records, and of the control files.
     pub fn hands(&self) -> [Arc<Hands>; 2] {
         self.hands.clone()
+    }
+
+    /// The process of [`Options::messenger`](crate::Options::messenger), as long as it lives.
+    pub fn messenger(&self) -> Option<u32> {
+        self.messenger
     }
 
     /// Whether it was another process's before.

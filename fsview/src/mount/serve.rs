@@ -60,6 +60,7 @@ pub fn serve(
         true => Some(Arc::new(ledger.in_flight(Side::Records).map_err(unread)?)),
         false => None,
     };
+    let messenger_pid = messenger.as_ref().and_then(Messenger::pid);
     let told = Kernel::new(records.device.clone()).with(messenger);
     // Set once: nobody else has it yet.
     let _ = kernel.set(told);
@@ -115,6 +116,7 @@ pub fn serve(
         hands,
         sessions: vec![control_session, record_session],
         teller: Some(teller),
+        messenger: messenger_pid,
         took_over,
         unmounted: false,
     })
