@@ -142,8 +142,8 @@ class Server(object):
                     entry = here.entries[name]
                     kind, fsid = (2, entry.fsid) if isinstance(entry, Directory) else (1, here.fsid)
                     handle = getattr(entry, "handle", None)
-                    result.u32(1).u64(number + 1).opaque(name).u32(1, 1 << 1 | 1 << 8 | (1 << 19 if handle else 0))
-                    values = rpc.Writer().u32(kind).raw(struct.pack(">QQ", *fsid))
+                    result.u32(1).u64(number + 1).opaque(name).u32(1, 1 << 1 | 1 << 8 | (1 << 11 | 1 << 19 if handle else 0))
+                    values = rpc.Writer().u32(kind).raw(struct.pack(">QQ", *fsid) + (b"\0" * 4 if handle else b""))
                     result.opaque((values.opaque(handle) if handle else values).bytes())
                 result.u32(0, int(cookie + self.page >= len(names)))
             results.append(rpc.Writer().u32(operation, status).bytes() + (b"" if status else result.bytes()))

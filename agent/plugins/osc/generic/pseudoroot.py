@@ -114,6 +114,8 @@ class Root(object):
                 found, values = _attributes(answer)
                 if _TYPE in found and _FSID in found:
                     kind, fsid = values.u32(), values.raw(16)
+                    if _ERROR in found:
+                        values.u32()  # none, where the others are there
                     entries.append((name, kind, fsid, _is_root(values.opaque()) if _HANDLE in found else None))
             if answer.u32():
                 return writable, own, entries, True
