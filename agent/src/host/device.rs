@@ -145,14 +145,19 @@ pub async fn find(task: &Task, identity: &str) -> Result<Option<Device>> {
 /// # Errors
 /// [`Kind::StorageElementBusy`] with who uses one; otherwise what failed. What was not done is there still.
 pub async fn remove(host: &Host, devices: Vec<Device>) -> Result<()> {
-    let (asked, checked) = (host.clone(), devices.clone());
-    let used = tokio::task::spawn_blocking(move || {
+    let asked = host.clone();
+    let checked = tokio::task::spawn_blocking(move || {
         let users = Users::read(asked.roots());
-        checked.iter().find_map(|device| {
+        // multipathd may have made a map since the devices were listed.
+        let maps = map::all(asked.roots());
+        let devices: Vec<_> = devices.into_iter().map(|device| Device::of(device.disks, &maps)).collect();
+        let used = devices.iter().find_map(|device| {
             device.used_by(&users).map(|who| (device.page83_id().unwrap_or("?").to_owned(), who))
-        })
+        });
+        (devices, used)
     });
-    if let Some((identity, who)) = used.await.map_err(|error| Error::internal("looking for users", error))? {
+    let (devices, used) = checked.await.map_err(|error| Error::internal("looking for users", error))?;
+    if let Some((identity, who)) = used {
         let text = format!("the devices of {identity} stay: {who}");
         return Err(Error::new(Kind::StorageElementBusy, text));
     }

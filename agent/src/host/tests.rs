@@ -267,6 +267,15 @@ mod asking {
     }
 
     #[tokio::test]
+    async fn a_map_that_was_made_since_the_devices_were_listed_goes_first_too() {
+        let tree = mapped("6001405a1b2c3d4e5f60718293a4b5c6");
+        let mut listed = device::all(&tree.host).await.unwrap();
+        listed[0].map = None;
+        device::remove(&tree.host, listed).await.unwrap();
+        assert!(!tree.path("sys/block/dm-0").exists());
+    }
+
+    #[tokio::test]
     async fn a_wait_is_over_when_the_device_is_there_and_ends_without_it() {
         let naa = "6001405a1b2c3d4e5f60718293a4b5c6";
         let tree = Tree::new();
