@@ -64,6 +64,9 @@ pub fn works(disk: &Disk, states: &HashMap<String, String>) -> bool {
 /// How long a map may take to go once it was told to.
 const GOING: Duration = Duration::from_secs(15);
 
+/// How long one is asked again that is refused: udev opens a map when a writer has closed it, just to look.
+const LOOKING: Duration = Duration::from_secs(5);
+
 /// Takes a map down. One that has gone is down.
 ///
 /// # Errors
@@ -76,22 +79,29 @@ pub async fn flush(host: &Host, map: &Map) -> Result<()> {
     if let Err(error) = daemon::tell(host, &format!("disablequeueing map {}", map.alias)).await {
         tracing::debug!(map = map.alias, %error, "queueing stays as it is");
     }
-    let told = match daemon::tell(host, &format!("del map {}", map.alias)).await {
-        Ok(true) => Ok(()),
-        Ok(false) => flush_without_daemon(host, map).await,
-        Err(error) => Err(error),
-    };
-    let deadline = tokio::time::Instant::now() + if told.is_ok() { GOING } else { Duration::ZERO };
+    let mut told = tell_to_go(host, map).await;
+    let asked = tokio::time::Instant::now();
     while there(host) {
-        if tokio::time::Instant::now() >= deadline {
+        if asked.elapsed() >= if told.is_ok() { GOING } else { LOOKING } {
             let why =
                 told.err().map_or_else(|| "it is still there".to_owned(), |error| error.message().to_owned());
             let text = format!("the multipath map {} is not flushed: {why}", map.alias);
             return Err(Error::new(Kind::StorageElementBusy, text));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+        if told.is_err() {
+            told = tell_to_go(host, map).await;
+        }
     }
     Ok(())
+}
+
+async fn tell_to_go(host: &Host, map: &Map) -> Result<()> {
+    match daemon::tell(host, &format!("del map {}", map.alias)).await {
+        Ok(true) => Ok(()),
+        Ok(false) => flush_without_daemon(host, map).await,
+        Err(error) => Err(error),
+    }
 }
 
 async fn flush_without_daemon(host: &Host, map: &Map) -> Result<()> {
