@@ -8,10 +8,10 @@ nfs_export() {
     systemctl start nfs-server.service || return
     for dir; do exportfs -o rw,no_root_squash,no_subtree_check,insecure "127.0.0.1:$dir" || return; done
 }
-# nfs_server NAME [EXTRA_INFO]: registers it with the agent, once its plug-in is loaded
+# nfs_server NAME [EXTRA_INFO [KEY=VALUE…]]: registers it with the agent, once its plug-in is loaded
 nfs_server() {
     eventually 120 'the plug-in is there' test -e "$OSC/plugins/$NFS_PLUGIN/info"
-    oscctl server add "$NFS_PLUGIN" "$1" storage_type=NetworkFS access_host=127.0.0.1 "extra_info=${2:-}"
+    oscctl server add "$NFS_PLUGIN" "$1" storage_type=NetworkFS access_host=127.0.0.1 "extra_info=${2:-}" "${@:3}"
 }
 
 # fs_of SERVER DIR: the file system's directory in the tree
