@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Roots;
+use super::mount::Table;
 use super::scsi::disk::{attribute, names};
 
 /// Processes that look at every disk and lose nothing with one.
@@ -15,8 +16,7 @@ const ONLOOKERS: &[&str] = &["multipathd", "systemd-udevd", "(udev-worker)", "ud
 /// longer than about one.
 pub struct Users {
     roots: Roots,
-    /// mountinfo, as the kernel prints it.
-    mounts: String,
+    mounts: Table,
     swaps: Vec<PathBuf>,
     /// The processes that have a device node open, with their names. Those that just look are none.
     open: HashMap<PathBuf, BTreeSet<(u32, String)>>,
@@ -25,12 +25,12 @@ pub struct Users {
 impl Users {
     /// As it is now.
     pub fn read(roots: &Roots) -> Users {
-        let text = |name: &str| std::fs::read_to_string(roots.proc.join(name)).unwrap_or_default();
-        let swaps = text("swaps");
+        let mounts = std::fs::read(roots.proc.join("self/mountinfo")).unwrap_or_default();
+        let swaps = std::fs::read_to_string(roots.proc.join("swaps")).unwrap_or_default();
         let swaps = swaps.lines().skip(1).filter_map(|line| line.split_whitespace().next());
         Users {
             roots: roots.clone(),
-            mounts: text("self/mountinfo"),
+            mounts: Table::parse(&mounts),
             swaps: swaps.map(PathBuf::from).collect(),
             open: open(roots),
         }
@@ -51,7 +51,7 @@ impl Users {
             names(&block).into_iter().filter(|part| block.join(part).join("partition").exists()).collect();
         for device in std::iter::once(block.clone()).chain(parts.iter().map(|part| block.join(part))) {
             if let Some(place) = attribute(&device.join("dev")).and_then(|devno| self.mounted_at(&devno)) {
-                return Some(format!("it is mounted at {place}"));
+                return Some(format!("it is mounted at {}", place.display()));
             }
             let part_holders = names(&device.join("holders"));
             if device != block && !part_holders.is_empty() {
@@ -75,9 +75,11 @@ impl Users {
         None
     }
 
-    fn mounted_at(&self, devno: &str) -> Option<&str> {
-        let mut lines = self.mounts.lines().map(|line| line.split(' '));
-        lines.find_map(|mut words| (words.nth(2) == Some(devno)).then(|| words.nth(1).unwrap_or("?")))
+    /// Where the device of that number, `major:minor`, is mounted.
+    fn mounted_at(&self, devno: &str) -> Option<&Path> {
+        let (major, minor) = devno.split_once(':')?;
+        let device = (major.parse().ok()?, minor.parse().ok()?);
+        self.mounts.0.iter().find(|mount| mount.device == device).map(|mount| mount.at.as_path())
     }
 }
 

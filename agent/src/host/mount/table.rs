@@ -88,7 +88,8 @@ impl Table {
         Ok(Table::parse(&std::fs::read("/proc/self/mountinfo")?))
     }
 
-    pub(super) fn parse(text: &[u8]) -> Table {
+    /// The table as the kernel prints it.
+    pub fn parse(text: &[u8]) -> Table {
         Table(text.split(|byte| *byte == b'\n').filter_map(Mounted::parse).collect())
     }
 
