@@ -26,12 +26,12 @@ pub fn sent(server: &Server, plugin: &Plugin) -> StorageServer {
     if let Some(dir) = store::credentials_directory() {
         credential::fill_in(&mut record, &dir);
     }
-    in_form(&record, reads_descriptors(plugin, &record))
+    let form_2 = reads_descriptors(plugin, &record);
+    in_form(record, form_2)
 }
 
 /// The record with its access context in Form 2 or Form 1, whichever it was registered with.
-pub fn in_form(record: &StorageServer, form_2: bool) -> StorageServer {
-    let mut sent = record.clone();
+pub fn in_form(mut sent: StorageServer, form_2: bool) -> StorageServer {
     if form_2 {
         let discrete = AccessDescriptor {
             access_host: sent.access_host.take(),
@@ -145,13 +145,13 @@ mod tests {
     fn each_form_is_made_from_the_other() {
         let form_2 = record(json!({"access_descriptors": [
             {"access_host": "h1", "access_port": 3260, "username": "u", "passwd": "p"}, {"access_host": "h2"}]}));
-        let sent = in_form(&form_2, false).to_value(View::Wire);
+        let sent = in_form(form_2.clone(), false).to_value(View::Wire);
         assert_eq!(sent, json!({"access_host": "h1", "access_port": 3260, "username": "u", "passwd": "p"}));
-        assert_eq!(in_form(&form_2, true), form_2);
+        assert_eq!(in_form(form_2.clone(), true), form_2);
         let form_1 = record(json!({"access_host": "h", "passwd": "p"}));
-        let sent = in_form(&form_1, true).to_value(View::Wire);
+        let sent = in_form(form_1.clone(), true).to_value(View::Wire);
         assert_eq!(sent, json!({"access_descriptors": [{"access_host": "h", "passwd": "p"}]}));
-        assert_eq!(in_form(&form_1, false), form_1);
+        assert_eq!(in_form(form_1.clone(), false), form_1);
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         let registered = record(
             json!({"name": "a", "access_descriptors": [{"access_host": "h1"}, {"access_host": "h2"}]}),
         );
-        let sent = in_form(&registered, false);
+        let sent = in_form(registered.clone(), false);
         let mut known = registered.clone();
         let problems = merge(
             &mut known,
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_plug_in_fills_in_a_port_and_changes_no_host() {
         let registered = record(json!({"access_host": "h", "passwd": "p"}));
-        let sent = in_form(&registered, true);
+        let sent = in_form(registered.clone(), true);
         let mut known = registered.clone();
         let answer = record(
             json!({"access_descriptors": [{"access_host": "other", "access_port": 3260, "passwd": "p"}]}),
