@@ -5,7 +5,6 @@ shares blocks. docs/STOCK_PLUGINS.md tells an administrator what everything mean
 """
 
 import contextlib
-import errno
 import os
 import uuid
 
@@ -13,6 +12,7 @@ from OSCPlugin import (
     ABILITY_TYPES, BACKING_DEVICE_TYPES, CloneFailedEx, FS_STATES, IFileSystemPlugin, IPlugin, InvalidValueEx, ListFailedEx,
     MissingKeyEx, NoSuchOperationEx, OperationFailedEx, OperationPreReqNotMetEx, PermissionDeniedEx, ValueFormatEx)
 from osc.localfs import files
+from osc.localfs.records import failing
 
 from . import copies, pseudoroot, rpc
 
@@ -255,14 +255,9 @@ def _mounted(ss, fs, failed, what, for_writing=False):
 @contextlib.contextmanager
 def _failing(as_class, what):
     try:
-        yield
+        with failing(as_class, what):
+            yield
     except rpc.Unavailable as wrong:
-        raise as_class("%s: %s" % (what, wrong))
-    except (IOError, OSError) as wrong:
-        if wrong.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise PermissionDeniedEx("%s: %s" % (what, wrong))
-        if wrong.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise as_class("%s: no space left in the file system; nothing was changed" % what)
         raise as_class("%s: %s" % (what, wrong))
 
 
